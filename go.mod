@@ -1,0 +1,3 @@
+module github.com/skuamq/skua
+
+go 1.26

@@ -1,0 +1,4 @@
+package wire
+
+// TLS is the TLS side of a listener or dialer.
+type TLS struct{}

@@ -1,0 +1,71 @@
+package skua
+
+// Keys of message properties that RocketMQ reserves. Clients, brokers or both set them; package record tells how the
+// properties of a message are written.
+const (
+	PropKeys                     = "KEYS"                           // index keys, separated by single spaces
+	PropTags                     = "TAGS"                           // the tag; its Java hash goes to the consume queue
+	PropWait                     = "WAIT"                           // "true" or "false": wait for flush and replication before answering; missing means true
+	PropDelayLevel               = "DELAY"                          // delay level, 1 and up
+	PropRetryTopic               = "RETRY_TOPIC"                    // original topic of a message in a retry topic
+	PropOriginGroup              = "ORIGIN_GROUP"                   // consumer group of a revived message
+	PropRealTopic                = "REAL_TOPIC"                     // topic to go to, while parked in a system topic
+	PropRealQueueID              = "REAL_QID"                       // queue to go to, while parked in a system topic
+	PropTransactionPrepared      = "TRAN_MSG"                       // "true" marks a half message
+	PropProducerGroup            = "PGROUP"                         // producer group, asked about the fate of a half message
+	PropMinOffset                = "MIN_OFFSET"                     // set by consumer clients, never stored
+	PropMaxOffset                = "MAX_OFFSET"                     // set by consumer clients, never stored
+	PropBuyerID                  = "BUYER_ID"                       // legacy unit routing
+	PropOriginMessageID          = "ORIGIN_MESSAGE_ID"              // offset id of the first failed delivery
+	PropTransferFlag             = "TRANSFER_FLAG"                  // legacy
+	PropCorrectionFlag           = "CORRECTION_FLAG"                // legacy
+	PropMQ2Flag                  = "MQ2_FLAG"                       // legacy
+	PropReconsumeTime            = "RECONSUME_TIME"                 // deliveries so far, for retries that the client sends itself
+	PropRegion                   = "MSG_REGION"                     // region of the broker
+	PropTraceOn                  = "TRACE_ON"                       // "true" or "false": whether clients trace the message
+	PropUniqueKey                = "UNIQ_KEY"                       // message id made by the client
+	PropTransOffset              = "TRANS_OFFSET"                   // legacy
+	PropExtendUniqueInfo         = "EXTEND_UNIQ_INFO"               // legacy
+	PropMaxReconsumeTimes        = "MAX_RECONSUME_TIMES"            // limit of deliveries, for retries that the client sends itself
+	PropConsumeStartTime         = "CONSUME_START_TIME"             // set by consumer clients, ms
+	PropPriority                 = "_SYS_MSG_PRIORITY_"             // priority of the message
+	PropInnerNum                 = "INNER_NUM"                      // messages in an inner batch
+	PropInnerBase                = "INNER_BASE"                     // queue offset of the first message of an inner batch
+	PropCheckImmunity            = "CHECK_IMMUNITY_TIME_IN_SECONDS" // seconds before the first transaction check
+	PropTransPreparedQueueOffset = "TRAN_PREPARED_QUEUE_OFFSET"     // half queue offset of the first copy
+	PropTransactionID            = "__transactionId__"              // copy of UNIQ_KEY on half messages
+	PropTransactionCheckTimes    = "TRANSACTION_CHECK_TIMES"        // checks done
+	PropInstanceID               = "INSTANCE_ID"                    // namespace of the client
+	PropCorrelationID            = "CORRELATION_ID"                 // pairs a reply with its request
+	PropReplyToClient            = "REPLY_TO_CLIENT"                // client id that waits for the reply
+	PropTTL                      = "TTL"                            // ms that the requester waits
+	PropReplyArriveTime          = "ARRIVE_TIME"                    // set by clients, ms
+	PropPushReplyTime            = "PUSH_REPLY_TIME"                // ms
+	PropCluster                  = "CLUSTER"                        // cluster of the broker
+	PropMessageType              = "MSG_TYPE"                       // "reply" marks a reply
+	PropPopCheckpoint            = "POP_CK"                         // receipt handle
+	PropPopCheckpointOffset      = "POP_CK_OFFSET"                  // reserved
+	PropFirstPopTime             = "1ST_POP_TIME"                   // ms
+	PropShardingKey              = "__SHARDINGKEY"                  // sharding key
+	PropLiteTopic                = "__LITE_TOPIC"                   // lite topic
+	PropForwardQueueID           = "PROPERTY_FORWARD_QUEUE_ID"      // internal
+	PropRedirect                 = "REDIRECT"                       // internal
+	PropMultiDispatch            = "INNER_MULTI_DISPATCH"           // names of light queues, separated by commas
+	PropMultiQueueOffset         = "INNER_MULTI_QUEUE_OFFSET"       // matching offsets, separated by commas
+	PropTraceContext             = "TRACE_CONTEXT"                  // opaque
+	PropTimerDelaySec            = "TIMER_DELAY_SEC"                // relative delay, s
+	PropTimerDeliverMs           = "TIMER_DELIVER_MS"               // absolute delivery time, ms
+	PropBornHost                 = "__BORNHOST"                     // host of birth, set by bridges
+	PropBornTimestamp            = "BORN_TIMESTAMP"                 // time of birth, ms, set by bridges
+	PropTimerEnqueueMs           = "TIMER_ENQUEUE_MS"               // ms
+	PropTimerDequeueMs           = "TIMER_DEQUEUE_MS"               // ms
+	PropTimerRollTimes           = "TIMER_ROLL_TIMES"               // times rolled
+	PropTimerOutMs               = "TIMER_OUT_MS"                   // computed delivery time, ms
+	PropTimerDeleteKey           = "TIMER_DEL_UNIQKEY"              // recalls a timed message
+	PropTimerRollLabel           = "TIMER_ROLL_LABEL"               // internal
+	PropTimerDelayLevel          = "TIMER_DELAY_LEVEL"              // delay level kept by the timer
+	PropTimerDelayMs             = "TIMER_DELAY_MS"                 // relative delay, ms
+	PropCRC32                    = "__CRC32#"                       // CRC of the record, digits reversed
+	PropDLQOriginTopic           = "DLQ_ORIGIN_TOPIC"               // reserved
+	PropDLQOriginMessageID       = "DLQ_ORIGIN_MESSAGE_ID"          // reserved
+)
