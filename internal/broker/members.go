@@ -1,0 +1,161 @@
+package broker
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// Questions to the table of clients. None changes it.
+
+// outlook returns what a consumer group wants, nil if it has no member. It does not allocate.
+func (c *clients) outlook(group []byte) *consumerOutlook {
+	c.mu.RLock()
+	g := c.consumers[string(group)]
+	c.mu.RUnlock()
+	if g == nil {
+		return nil
+	}
+	return g.view.Load()
+}
+
+// consumerIDs returns the client ids of a group, sorted. An id that several connections use, as during a reconnection,
+// stands there once: twice, it would get a part of the queues that nobody consumes.
+func (c *clients) consumerIDs(group string) []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.consumers[group]
+	if g == nil {
+		return nil
+	}
+	ids := make([]string, 0, len(g.members))
+	for _, m := range g.members {
+		ids = append(ids, m.id)
+	}
+	slices.Sort(ids)
+	return slices.Compact(ids)
+}
+
+// consumerConns returns the connections of a consumer group.
+func (c *clients) consumerConns(group string) []*wire.Conn {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.consumers[group]
+	if g == nil {
+		return nil
+	}
+	return slices.Collect(maps.Keys(g.members))
+}
+
+// session is a client that can be asked something.
+type session struct {
+	conn     *wire.Conn
+	id       string
+	language command.Language
+	version  int32
+}
+
+// session finds a consumer of a group by client id.
+func (c *clients) session(group, id string) (session, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if c.consumers[group] == nil {
+		return session{}, false
+	}
+	var newest *member
+	for _, m := range c.ids[id] {
+		if m.consumers[group] != nil && (newest == nil || m.seen.After(newest.seen)) {
+			newest = m
+		}
+	}
+	if newest == nil {
+		return session{}, false
+	}
+	return session{newest.conn, newest.id, newest.language, newest.version}, true
+}
+
+// sessions returns the consumers of a group.
+func (c *clients) sessions(group string) []session {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.consumers[group]
+	if g == nil {
+		return nil
+	}
+	var all []session
+	for _, m := range g.members {
+		all = append(all, session{m.conn, m.id, m.language, m.version})
+	}
+	slices.SortFunc(all, func(a, b session) int { return strings.Compare(a.id, b.id) })
+	return all
+}
+
+func (m *member) connection() command.Connection {
+	return command.Connection{Addr: m.addr, ClientID: m.id, Language: m.language, Version: m.version}
+}
+
+func byAddr(a, b command.Connection) int { return strings.Compare(a.Addr, b.Addr) }
+
+// consumerConnection describes the members of a consumer group; false if there are none.
+func (c *clients) consumerConnection(group string) (command.ConsumerConnection, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	g := c.consumers[group]
+	if g == nil {
+		return command.ConsumerConnection{}, false
+	}
+	view := g.view.Load()
+	out := command.ConsumerConnection{FromWhere: view.from, Type: view.kind, Model: view.model,
+		Subscriptions: make(map[string]command.SubscriptionData, len(view.topics))}
+	for topic, in := range view.topics {
+		out.Subscriptions[topic] = in.SubscriptionData
+	}
+	for _, m := range g.members {
+		out.Connections = append(out.Connections, m.connection())
+	}
+	slices.SortFunc(out.Connections, byAddr)
+	return out, true
+}
+
+// producerConnection describes the members of a producer group, nil if there are none.
+func (c *clients) producerConnection(group string) []command.Connection {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var out []command.Connection
+	for _, m := range c.producers[group] {
+		out = append(out, m.connection())
+	}
+	slices.SortFunc(out, byAddr)
+	return out
+}
+
+// producerTable describes all producers.
+func (c *clients) producerTable() command.ProducerTable {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	out := command.ProducerTable{Groups: make(map[string][]command.ProducerInfo, len(c.producers))}
+	for group, members := range c.producers {
+		for _, m := range members {
+			out.Groups[group] = append(out.Groups[group], command.ProducerInfo{ClientID: m.id, Language: m.language,
+				LastUpdate: m.producers[group].UnixMilli(), RemoteIP: "/" + m.addr, Version: m.version})
+		}
+	}
+	return out
+}
+
+// groupsOf returns the consumer groups that subscribe to a topic now, sorted.
+func (c *clients) groupsOf(topic string) []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var groups []string
+	for name, g := range c.consumers {
+		if g.view.Load().topics[topic] != nil {
+			groups = append(groups, name)
+		}
+	}
+	slices.Sort(groups)
+	return groups
+}

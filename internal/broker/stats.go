@@ -1,0 +1,284 @@
+package broker
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Names of statistics, as VIEW_BROKER_STATS_DATA asks for them.
+const (
+	statTopicPut      = "TOPIC_PUT_NUMS"  // key: topic
+	statTopicPutSize  = "TOPIC_PUT_SIZE"  // key: topic
+	statGroupGet      = "GROUP_GET_NUMS"  // key: topic@group
+	statGroupGetSize  = "GROUP_GET_SIZE"  // key: topic@group
+	statSendBack      = "SNDBCK_PUT_NUMS" // key: topic@group
+	statDeadLetter    = "DLQ_PUT_NUMS"    // key: topic@group
+	statBrokerPut     = "BROKER_PUT_NUMS" // key: cluster
+	statBrokerGet     = "BROKER_GET_NUMS" // key: cluster
+	maxStatCounters   = 1_000_000         // topics or pairs of topic and group; further ones are counted for the broker only
+	totalSampling     = time.Second       // of the rates in the runtime information
+	totalSamplesKept  = 601               // ten minutes and one
+	tenSeconds        = 10                // samples back, for the rates
+	oneMinute         = 60
+	tenMinutes        = 600
+	dayBoundaryFormat = "2006-01-02"
+)
+
+// topicStats counts what producers did to one topic.
+type topicStats struct {
+	put     counter // messages; an event each request
+	putSize counter // bytes of records
+}
+
+// groupStats counts what one consumer group did to one topic.
+type groupStats struct {
+	get        counter // messages
+	getSize    counter // bytes of records
+	sendBack   counter // messages sent back
+	deadLetter counter // messages given up
+}
+
+// groupKey names a groupStats.
+type groupKey struct{ topic, group string }
+
+// stats counts what the broker does. Counting neither allocates nor waits: hot paths keep the pointer to a topicStats
+// or groupStats, or find it by a read-locked look-up.
+type stats struct {
+	started time.Time
+
+	put, putBytes            atomic.Int64 // stored messages and bytes
+	putFailed                atomic.Int64 // refused by the store
+	got, gotBytes            atomic.Int64 // delivered messages and bytes
+	getFound, getMiss        atomic.Int64 // pulls that found messages, and those that did not
+	putMessages, gotMessages counter      // the same messages, for the windows of the broker's own statistics
+
+	mu     sync.RWMutex
+	topics map[string]*topicStats   // guarded by mu
+	groups map[groupKey]*groupStats // guarded by mu
+
+	rates struct {
+		sync.Mutex
+		samples        []totals // oldest first, one a second
+		day            string   // date of today
+		morning, yeste totals   // at the start of today and yesterday
+	}
+}
+
+// totals are the counts of the whole broker at some time.
+type totals struct {
+	at                                  int64 // ms
+	put, got, gotBytes, getFound, gmiss int64
+}
+
+func newStats(now time.Time) *stats {
+	s := &stats{started: now, topics: map[string]*topicStats{}, groups: map[groupKey]*groupStats{}}
+	s.rates.day = now.Format(dayBoundaryFormat)
+	return s
+}
+
+// discardedTopic and discardedGroup count for names beyond the limit, and nobody reads them.
+var (
+	discardedTopic topicStats
+	discardedGroup groupStats
+)
+
+// topic returns the counters of a topic, which stay valid until forgetTopic. It allocates only for a new one.
+func (s *stats) topic(name []byte) *topicStats {
+	s.mu.RLock()
+	t := s.topics[string(name)]
+	s.mu.RUnlock()
+	if t != nil {
+		return t
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if t := s.topics[string(name)]; t != nil {
+		return t
+	}
+	if len(s.topics) >= maxStatCounters {
+		return &discardedTopic
+	}
+	t = new(topicStats)
+	s.topics[string(name)] = t
+	return t
+}
+
+// group returns the counters of a group on a topic, as topic does.
+func (s *stats) group(topic, group []byte) *groupStats {
+	s.mu.RLock()
+	g := s.groups[groupKey{string(topic), string(group)}]
+	s.mu.RUnlock()
+	if g != nil {
+		return g
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	key := groupKey{string(topic), string(group)}
+	if g := s.groups[key]; g != nil {
+		return g
+	}
+	if len(s.groups) >= maxStatCounters {
+		return &discardedGroup
+	}
+	g = new(groupStats)
+	s.groups[key] = g
+	return g
+}
+
+// forgetTopic drops the counters of a deleted topic.
+func (s *stats) forgetTopic(topic string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.topics, topic)
+	for k := range s.groups {
+		if k.topic == topic {
+			delete(s.groups, k)
+		}
+	}
+}
+
+// forgetGroup drops the counters of a deleted consumer group.
+func (s *stats) forgetGroup(group string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for k := range s.groups {
+		if k.group == group {
+			delete(s.groups, k)
+		}
+	}
+}
+
+// stored counts messages that the store took, sent in one request.
+func (s *stats) stored(t *topicStats, messages, bytes int64) {
+	t.put.addN(messages, 1)
+	t.putSize.addN(bytes, 1)
+	s.put.Add(messages)
+	s.putBytes.Add(bytes)
+	s.putMessages.addN(messages, 1)
+}
+
+// delivered counts messages that one pull got.
+func (s *stats) delivered(g *groupStats, messages, bytes int64) {
+	g.get.addN(messages, 1)
+	g.getSize.addN(bytes, 1)
+	s.got.Add(messages)
+	s.gotBytes.Add(bytes)
+	s.getFound.Add(1)
+	s.gotMessages.addN(messages, 1)
+}
+
+// missed counts a pull that got nothing.
+func (s *stats) missed() { s.getMiss.Add(1) }
+
+// refused counts messages that the store did not take.
+func (s *stats) refused(messages int64) { s.putFailed.Add(messages) }
+
+func (s *stats) totals(now time.Time) totals {
+	return totals{now.UnixMilli(), s.put.Load(), s.got.Load(), s.gotBytes.Load(), s.getFound.Load(), s.getMiss.Load()}
+}
+
+// second samples the totals; it is to be called each second.
+func (s *stats) second(now time.Time) {
+	r := &s.rates
+	r.Lock()
+	defer r.Unlock()
+	t := s.totals(now)
+	if day := now.Format(dayBoundaryFormat); day != r.day {
+		r.day, r.yeste, r.morning = day, r.morning, t
+	}
+	if len(r.samples) == totalSamplesKept {
+		copy(r.samples, r.samples[1:])
+		r.samples[totalSamplesKept-1] = t
+		return
+	}
+	r.samples = append(r.samples, t)
+}
+
+// sample feeds the windows of all counters.
+func (s *stats) sample(now time.Time, what sampling) {
+	s.putMessages.take(now, what)
+	s.gotMessages.take(now, what)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for _, t := range s.topics {
+		t.put.take(now, what)
+		t.putSize.take(now, what)
+	}
+	for _, g := range s.groups {
+		g.get.take(now, what)
+		g.getSize.take(now, what)
+		g.sendBack.take(now, what)
+		g.deadLetter.take(now, what)
+	}
+}
+
+// perSecond are rates over the last 10 s, minute and ten minutes.
+type perSecond [3]float64
+
+// rate returns the rates of one of the totals. Over a window that is longer than the broker has run it is the rate
+// since the start; Java leaves such numbers out, and tools that read the third of one or two fail.
+func (s *stats) rate(of func(totals) int64) perSecond {
+	s.rates.Lock()
+	defer s.rates.Unlock()
+	var p perSecond
+	samples := s.rates.samples
+	if len(samples) == 0 {
+		return p
+	}
+	last := samples[len(samples)-1]
+	for i, back := range [...]int{tenSeconds, oneMinute, tenMinutes} {
+		first := samples[max(0, len(samples)-1-back)]
+		if ms := last.at - first.at; ms > 0 {
+			p[i] = float64(of(last)-of(first)) * 1000 / float64(ms)
+		}
+	}
+	return p
+}
+
+// mornings returns the totals at the start of yesterday and of today, 0 if the broker did not run then.
+func (s *stats) mornings() (yesterday, today totals) {
+	s.rates.Lock()
+	defer s.rates.Unlock()
+	return s.rates.yeste, s.rates.morning
+}
+
+// find returns the counter of a statistic by the names that VIEW_BROKER_STATS_DATA carries, nil if nothing was counted.
+func (s *stats) find(name, key string) *counter {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	var c *counter
+	t, g := s.topics[key], s.groups[splitStatKey(key)]
+	switch {
+	case name == statBrokerPut:
+		c = &s.putMessages
+	case name == statBrokerGet:
+		c = &s.gotMessages
+	case t != nil && name == statTopicPut:
+		c = &t.put
+	case t != nil && name == statTopicPutSize:
+		c = &t.putSize
+	case g != nil && name == statGroupGet:
+		c = &g.get
+	case g != nil && name == statGroupGetSize:
+		c = &g.getSize
+	case g != nil && name == statSendBack:
+		c = &g.sendBack
+	case g != nil && name == statDeadLetter:
+		c = &g.deadLetter
+	}
+	if c == nil || c.times.Load() == 0 {
+		return nil
+	}
+	return c
+}
+
+// splitStatKey reads topic@group; a topic holds no @.
+func splitStatKey(key string) groupKey {
+	for i := range len(key) {
+		if key[i] == '@' {
+			return groupKey{key[:i], key[i+1:]}
+		}
+	}
+	return groupKey{topic: key}
+}
