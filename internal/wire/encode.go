@@ -1,0 +1,153 @@
+package wire
+
+import (
+	"encoding/binary"
+	"math"
+	"strconv"
+
+	"github.com/skuamq/skua/internal/command"
+)
+
+// What this side announces.
+const (
+	ownLanguage = command.Go
+	ownVersion  = command.V5_5_0
+)
+
+// fixed are the members of a header that each frame has.
+type fixed struct {
+	code, opaque, flag int32
+	remark             string // "": none
+	encoding           Encoding
+}
+
+// encoder appends one frame to b. It is the command.Writer of both header encodings.
+type encoder struct {
+	b       []byte
+	compact bool
+	entries int  // compact: where the length of the extFields stands
+	open    bool // JSON: the extFields object has been begun
+}
+
+// encode appends a frame. What does not fit into a compact header (a code of more than 16 bits) is sent as JSON, which
+// every peer reads. It fails, and appends nothing, if the frame exceeds limit bytes.
+func (e *encoder) encode(h *fixed, header any, ext map[string]string, body []byte, parts [][]byte, limit int) error {
+	start := len(e.b)
+	e.compact, e.open = h.encoding == Compact && compactCarries(h.code), false
+	e.b = append(e.b, 0, 0, 0, 0, 0, 0, 0, 0)
+	if e.compact {
+		e.beginCompact(h)
+		e.fields(header, ext)
+		e.endCompact()
+	} else {
+		e.beginJSON(h)
+		e.fields(header, ext)
+		e.endJSON(h)
+	}
+	headerLen := len(e.b) - start - prefixSize
+	size := prefixSize + headerLen + len(body)
+	for _, p := range parts {
+		size += len(p)
+	}
+	if size > limit || headerLen > 0xffffff {
+		e.b = e.b[:start]
+		return malformed("frame of %d bytes exceeds the limit of %d", size, limit)
+	}
+	e.b = append(e.b, body...)
+	for _, p := range parts {
+		e.b = append(e.b, p...)
+	}
+	binary.BigEndian.PutUint32(e.b[start:], uint32(size-lengthSize))
+	kind := uint32(JSON)
+	if e.compact {
+		kind = uint32(Compact)
+	}
+	binary.BigEndian.PutUint32(e.b[start+lengthSize:], kind<<24|uint32(headerLen))
+	return nil
+}
+
+func (e *encoder) fields(header any, ext map[string]string) {
+	if header != nil {
+		command.Encode(e, header)
+	}
+	for k, v := range ext {
+		e.String(k, v)
+	}
+}
+
+// Bytes writes an entry; none if value is nil.
+func (e *encoder) Bytes(key string, value []byte) {
+	switch {
+	case value == nil:
+	case !e.compact:
+		e.jsonKey(key)
+		e.b = append(appendEscaped(e.b, value), '"')
+	case len(key) <= math.MaxInt16:
+		e.compactKey(key, len(value))
+		e.b = append(e.b, value...)
+	}
+}
+
+// String writes an entry.
+func (e *encoder) String(key, value string) {
+	switch {
+	case !e.compact:
+		e.jsonKey(key)
+		e.b = append(appendEscaped(e.b, value), '"')
+	case len(key) <= math.MaxInt16:
+		e.compactKey(key, len(value))
+		e.b = append(e.b, value...)
+	}
+}
+
+// Int writes an entry with a decimal value.
+func (e *encoder) Int(key string, value int64) {
+	if !e.compact {
+		e.jsonKey(key)
+		e.b = append(strconv.AppendInt(e.b, value, 10), '"')
+		return
+	}
+	var digits [20]byte
+	text := strconv.AppendInt(digits[:0], value, 10)
+	e.compactKey(key, len(text))
+	e.b = append(e.b, text...)
+}
+
+// Bool writes an entry with the value true or false.
+func (e *encoder) Bool(key string, value bool) { e.String(key, strconv.FormatBool(value)) }
+
+// beginJSON appends a JSON header up to where the extFields stand.
+func (e *encoder) beginJSON(h *fixed) {
+	e.b = append(e.b, `{"code":`...)
+	e.b = strconv.AppendInt(e.b, int64(h.code), 10)
+}
+
+// jsonKey appends a key and the quote that begins its value, and begins the extFields before the first.
+func (e *encoder) jsonKey(key string) {
+	if e.open {
+		e.b = append(e.b, `,"`...)
+	} else {
+		e.open = true
+		e.b = append(e.b, `,"extFields":{"`...)
+	}
+	e.b = append(appendEscaped(e.b, key), `":"`...)
+}
+
+// endJSON appends what follows the extFields.
+func (e *encoder) endJSON(h *fixed) {
+	b := e.b
+	if e.open {
+		b = append(b, '}')
+	}
+	b = append(b, `,"flag":`...)
+	b = strconv.AppendInt(b, int64(h.flag), 10)
+	b = append(b, `,"language":"GO","opaque":`...)
+	b = strconv.AppendInt(b, int64(h.opaque), 10)
+	if h.remark != "" {
+		b = append(b, `,"remark":"`...)
+		b = append(appendEscaped(b, h.remark), '"')
+	}
+	b = append(b, `,"serializeTypeCurrentRPC":"JSON","version":`...)
+	b = strconv.AppendInt(b, ownVersion, 10)
+	e.b = append(b, '}')
+}
