@@ -205,7 +205,7 @@ func TestProperties(t *testing.T) {
 	if n := strings.Count(got, "listenPort="); n != 1 {
 		t.Errorf("listenPort is there %d times", n)
 	}
-	if strings.Contains(conf.Properties(&o, conf.NameServer), "pullMessageThreadPoolNums") {
+	if strings.Contains(conf.Properties(&o, conf.Nameserver), "pullMessageThreadPoolNums") {
 		t.Error("the name server has a key of the broker")
 	}
 }

@@ -11,13 +11,13 @@ type Role int
 
 // The roles.
 const (
-	NameServer Role = iota
+	Nameserver Role = iota
 	Broker
 )
 
 // String is the role in words.
 func (r Role) String() string {
-	if r == NameServer {
+	if r == Nameserver {
 		return "name server"
 	}
 	return "broker"
@@ -25,7 +25,7 @@ func (r Role) String() string {
 
 // classes are the configuration classes that RocketMQ's server of the role fills from its file.
 func (r Role) classes() []string {
-	if r == NameServer {
+	if r == Nameserver {
 		return []string{"NamesrvConfig", "NettyServerConfig", "NettyClientConfig", "ControllerConfig", "JraftConfig"}
 	}
 	return []string{"BrokerConfig", "MessageStoreConfig", "NettyServerConfig", "NettyClientConfig", "AuthConfig"}
@@ -86,8 +86,8 @@ func (r Role) knownToJava(key string) bool {
 
 // otherRole is the role that has the key if r does not.
 func (r Role) otherRole(key string) (Role, bool) {
-	other := NameServer
-	if r == NameServer {
+	other := Nameserver
+	if r == Nameserver {
 		other = Broker
 	}
 	return other, other.knownToJava(key)
