@@ -87,6 +87,9 @@ func (r *relaxer) members(end byte, depth int, keyed bool) error {
 				return nil
 			}
 			if c != ',' {
+				if c == 0 && r.pos == len(r.in) {
+					return r.fail("the text ends early")
+				}
 				if n > 0 && commas == 0 {
 					return r.fail("no comma between members")
 				}

@@ -112,7 +112,7 @@ func (w *writer) integer(n int64) {
 	}
 }
 
-// float writes a double as Java prints it: always with a fraction, with an exponent outside [1e-3, 1e7).
+// float writes a double much as Java prints it: with a fraction, or with an exponent outside [1e-3, 1e7).
 func (w *writer) float(f float64) {
 	switch a := math.Abs(f); {
 	case math.IsNaN(f) || math.IsInf(f, 0):
