@@ -1,0 +1,77 @@
+package nameserver
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/google/renameio/v2"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/conf"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// config answers with all options as properties text.
+func (s *Server) config(*wire.Frame) *wire.Response {
+	return &wire.Response{Body: []byte(conf.Properties(s.options.Load(), conf.NameServer))}
+}
+
+// updateConfig changes options, all that the request names or none. Only those that are safe to change while the server
+// runs can be: the address and the paths of a server are not for anybody on the network to choose.
+func (s *Server) updateConfig(f *wire.Frame) *wire.Response {
+	changes, err := conf.Parse("request", f.Body)
+	if err != nil {
+		return failed(fmt.Errorf("string2Properties error: %w", err))
+	}
+	s.changing.Lock()
+	defer s.changing.Unlock()
+	o := *s.options.Load()
+	for _, p := range changes.Pairs {
+		if o.blackListed(p.Key) {
+			return refused("Can not update config in black list. %s is on it, see configBlackList", p.Key)
+		}
+		live, known := conf.Live(&o, p.Key)
+		switch {
+		case !known:
+			return refused("%s is no option of this name server", p.Key)
+		case !live:
+			return refused("%s cannot be changed while the server runs: set it in the configuration file or on the command line and start again", p.Key)
+		}
+		if err := conf.Set(&o, p.Key, p.Value); err != nil {
+			return failed(err)
+		}
+	}
+	if err := s.persist(&o, changes.Pairs); err != nil {
+		return failed(fmt.Errorf("configStorePath: %w", err))
+	}
+	s.options.Store(&o)
+	s.mu.Lock()
+	s.table.Rules = o.rules()
+	s.mu.Unlock()
+	for _, p := range changes.Pairs {
+		s.log.Info("option changed by request", "key", p.Key, "value", conf.Mask(p.Key, p.Value), "by", f.Conn().RemoteAddr())
+	}
+	return new(wire.Response)
+}
+
+func refused(format string, args ...any) *wire.Response {
+	return &wire.Response{Status: command.StatusNoPermission, Remark: fmt.Sprintf(format, args...)}
+}
+
+// persist writes changes to the configuration file, so that they hold after a restart.
+func (s *Server) persist(o *Options, changes []conf.Pair) error {
+	if o.ConfigStorePath == "" || len(changes) == 0 {
+		return nil
+	}
+	data, err := os.ReadFile(o.ConfigStorePath)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(filepath.Dir(o.ConfigStorePath), 0o755); err != nil {
+		return err
+	}
+	return renameio.WriteFile(o.ConfigStorePath, conf.Rewrite(data, changes), 0o644)
+}
