@@ -16,7 +16,7 @@ import (
 
 // config answers with all options as properties text.
 func (s *Server) config(*wire.Frame) *wire.Response {
-	return &wire.Response{Body: []byte(conf.Properties(s.options.Load(), conf.NameServer))}
+	return &wire.Response{Body: []byte(conf.Properties(s.options.Load(), conf.Nameserver))}
 }
 
 // updateConfig changes options, all that the request names or none. Only those that are safe to change while the server
