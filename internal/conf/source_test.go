@@ -96,7 +96,7 @@ func FuzzParse(f *testing.F) {
 		if i := slices.IndexFunc(again.Pairs, func(p conf.Pair) bool { return p.Key == "k y" && p.Value == " v\\" }); err != nil || i < 0 {
 			t.Errorf("%q: rewritten to %q: %+v, %v", text, rewritten, again.Pairs, err)
 		}
-		if strings.ContainsAny(text, "\r\xef") || strings.HasSuffix(text, `\`) {
+		if strings.Contains(text, "\r") || strings.HasPrefix(text, "\xef\xbb\xbf") || strings.HasSuffix(text, `\`) {
 			return // where the library differs from Java
 		}
 		p, err := whole.LoadBytes([]byte(text))

@@ -1,0 +1,35 @@
+# Everything here needs Go 1.26 only, interop Java 17 and Maven as well.
+
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
+FUZZTIME ?= 2s
+
+.DEFAULT_GOAL := build
+.PHONY: build test check fuzz interop bench generate
+
+build: ## the program, in ./bin
+	CGO_ENABLED=0 go build -trimpath -o bin/skua ./cmd/skua
+
+test: check ## all that must hold before a commit
+	go test -race ./...
+	$(MAKE) --no-print-directory fuzz
+
+check: ## form and vet
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "run gofmt -w on:" $$unformatted; exit 1; }
+	go vet ./...
+	go run $(STATICCHECK) ./...
+
+fuzz: ## each fuzz target for FUZZTIME
+	@grep -r --include='*_test.go' --exclude-dir=interop -o '^func Fuzz[A-Za-z0-9_]*' . | sort | sed 's/:func / /' | \
+	while read -r file target; do \
+		echo "fuzz $$target ($${file%/*})"; \
+		out=$$(go test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) "$${file%/*}" 2>&1) || { echo "$$out"; exit 1; }; \
+	done
+
+interop: ## with Apache's clients and servers
+	cd interop && go test -count=1 -timeout 40m ./...
+
+bench: ## Go benchmarks, with allocations
+	go test -run '^$$' -bench . -benchmem ./...
+
+generate: ## docs/configuration.md
+	go generate ./...
