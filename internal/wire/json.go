@@ -93,7 +93,9 @@ func (f *Frame) member(s *scanner) (err error) {
 	case "language":
 		f.Language, err = s.language()
 	case "remark":
-		f.Remark, err = s.text()
+		if f.Remark, err = s.text(); len(f.Remark) == 0 {
+			f.Remark = nil
+		}
 	case "extFields":
 		err = f.fields(s)
 	default:

@@ -35,7 +35,7 @@ func special(b []byte) int {
 	return i
 }
 
-const hex = "0123456789abcdef"
+const hexDigits = "0123456789abcdef"
 
 // plain returns the length of the prefix of s that stands in JSON text as it is: ASCII without quote, backslash and
 // control characters.
@@ -78,7 +78,7 @@ func appendEscaped[T ~string | ~[]byte](b []byte, s T) []byte {
 		case '"', '\\':
 			b = append(b, '\\', c)
 		default:
-			b = append(b, '\\', 'u', '0', '0', hex[c>>4], hex[c&15])
+			b = append(b, '\\', 'u', '0', '0', hexDigits[c>>4], hexDigits[c&15])
 		}
 		s = s[1:]
 	}
