@@ -1,0 +1,27 @@
+// Package client sends messages to, and receives them from, RocketMQ: Skua's servers or Apache's. It hides the remoting
+// protocol, routes and their changes, connections, heartbeats, the division of queues within a group, retries, offsets
+// and flow control.
+//
+// A [Client] knows the name servers and shares its connections among its producers and consumers:
+//
+//	c, err := client.Open(ctx, client.Options{NameServers: []string{"127.0.0.1:9876"}})
+//	p, err := c.Producer(client.ProducerOptions{Group: "orders"})
+//	sent, err := p.Send(ctx, &client.Message{Topic: "orders", Tag: "new", Body: body})
+//
+// A [PushConsumer] calls a function for each message; a [PullConsumer] is asked for messages, with the choice of queues
+// and offsets left to the program. Each Close returns when all goroutines of what it closes have ended; closing the
+// client closes the rest.
+//
+// # Delivery
+//
+// A send that returned without error is stored by the broker, as safely as the broker's settings say. A send that
+// failed may be stored all the same, when only the answer was lost, and a send that was repeated inside may be stored
+// twice: [Sent.ID] is the same in each copy. Consumers see each message of their group at least once; after the crash
+// of a consumer, or when queues move between members, those again that were handled in the last five seconds.
+//
+// # Errors
+//
+// An [Error] is the refusal of a server, with its code and remark. A [FailedError] tells everything that was tried and
+// how long each attempt took; errors.As finds the refusals in it. What blocks takes a context; where that has no
+// deadline, the timeouts of the options apply.
+package client

@@ -1,0 +1,170 @@
+package client
+
+import (
+	"errors"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
+)
+
+// Message is a message to be sent. Topic and Body are needed, all else is optional. A producer reads it until the send
+// is done, and never changes it.
+type Message struct {
+	Topic string
+	Body  []byte
+	Tag   string   // by which consumers may choose; one word
+	Keys  []string // by which the message can be found again; without blanks
+
+	// ShardingKey chooses the queue: messages with the same key go to the same queue, in order, as long as the number of
+	// queues does not change. It equals the choice of Java's SelectMessageQueueByHash.
+	ShardingKey string
+	// Queue, if its Broker is set, is where the message goes; ShardingKey then has no influence. Its Topic is ignored.
+	Queue skua.Queue
+
+	// DelayLevel delays delivery by one of the broker's levels: 1 is a second, 18 two hours, by default. 0: no delay.
+	DelayLevel int
+	// DeliverAt is the time not before which the message is delivered, to the second, for brokers that have a timer
+	// wheel. Brokers limit how far ahead it may be. Not together with DelayLevel.
+	DeliverAt time.Time
+
+	// Properties travel with the message. Keys and values are not empty, without the bytes 1 and 2, and no key is one that
+	// RocketMQ reserves.
+	Properties map[string]string
+	Flag       int32 // the program's own
+	NoWait     bool  // the broker answers before flush and replication, even if its settings say otherwise
+}
+
+// Sent tells where a message went.
+type Sent struct {
+	ID       string           // made by the client, the same in each copy of the message; Java shows it as msgId
+	OffsetID string           // made by the broker from its address and LogOffset
+	Queue    skua.Queue       // the queue, its broker by name
+	Offset   skua.QueueOffset // the place in the queue
+}
+
+// Received is a message that a consumer received. It belongs to who received it; its slices share memory with other
+// messages that came in the same answer, which stays in use as long as one of them does.
+type Received struct {
+	Topic          string // the topic it was sent to, in redeliveries too
+	Body           []byte // decompressed
+	Queue          skua.Queue
+	Offset         skua.QueueOffset
+	LogOffset      skua.LogOffset // place in the broker's log
+	Size           int32          // of the stored record in bytes
+	BornTime       time.Time      // clock of the producer
+	BornHost       netip.AddrPort // address of the producer
+	StoreTime      time.Time      // clock of the broker
+	StoreHost      netip.AddrPort // address of the broker
+	ReconsumeTimes int            // how often the group failed to consume it
+	Flag           int32
+	SysFlag        int32 // bit 0: Body is still compressed, because it could not be decompressed
+
+	properties []byte
+	line       *line
+	place      int // in the line's order of arrival
+}
+
+// ID is the id that the client gave the message, or OffsetID if it gave none.
+func (m *Received) ID() string {
+	if id := m.Property(skua.PropUniqueKey); id != "" {
+		return id
+	}
+	return m.OffsetID()
+}
+
+// OffsetID is the id that tells where the message is stored.
+func (m *Received) OffsetID() string {
+	return string(record.AppendOffsetID(nil, m.StoreHost, m.LogOffset))
+}
+
+// Tag is the tag, "" if there is none.
+func (m *Received) Tag() string { return m.Property(skua.PropTags) }
+
+// Keys are the keys by which the message can be found.
+func (m *Received) Keys() []string { return strings.Fields(m.Property(skua.PropKeys)) }
+
+// ShardingKey is the key that chose the queue, "" if there was none.
+func (m *Received) ShardingKey() string { return m.Property(skua.PropShardingKey) }
+
+// Property returns the value of a property, "" if it is not there.
+func (m *Received) Property(key string) string {
+	v, _ := record.Property(m.properties, key)
+	return string(v)
+}
+
+// Properties returns all properties, RocketMQ's own among them, in a new map.
+func (m *Received) Properties() map[string]string { return record.ParseProperties(m.properties) }
+
+// reserved are the property keys that a message may not carry as its own: the producer, the broker or consumers set
+// them. Those of scheduling, tracing and request-reply are open to programs.
+var reserved = map[string]bool{
+	skua.PropKeys: true, skua.PropTags: true, skua.PropWait: true, skua.PropDelayLevel: true, skua.PropRetryTopic: true,
+	skua.PropRealTopic: true, skua.PropRealQueueID: true, skua.PropTransactionPrepared: true, skua.PropProducerGroup: true,
+	skua.PropMinOffset: true, skua.PropMaxOffset: true, skua.PropOriginMessageID: true, skua.PropUniqueKey: true,
+	skua.PropReconsumeTime: true, skua.PropMaxReconsumeTimes: true, skua.PropConsumeStartTime: true,
+	skua.PropPopCheckpoint: true, skua.PropShardingKey: true, skua.PropTimerDeliverMs: true, skua.PropCRC32: true,
+}
+
+// appendProperties appends the property string of m, born under id.
+func (m *Message) appendProperties(dst []byte, id string) []byte {
+	dst = record.AppendProperties(dst, m.Properties)
+	dst = record.AppendProperty(dst, skua.PropUniqueKey, id)
+	dst = record.AppendProperty(dst, skua.PropWait, strconv.FormatBool(!m.NoWait))
+	if m.Tag != "" {
+		dst = record.AppendProperty(dst, skua.PropTags, m.Tag)
+	}
+	if len(m.Keys) > 0 {
+		dst = record.AppendProperty(dst, skua.PropKeys, strings.Join(m.Keys, " "))
+	}
+	if m.ShardingKey != "" {
+		dst = record.AppendProperty(dst, skua.PropShardingKey, m.ShardingKey)
+	}
+	if m.DelayLevel > 0 {
+		dst = record.AppendProperty(dst, skua.PropDelayLevel, strconv.Itoa(m.DelayLevel))
+	}
+	if !m.DeliverAt.IsZero() {
+		dst = record.AppendProperty(dst, skua.PropTimerDeliverMs, strconv.FormatInt(m.DeliverAt.UnixMilli(), 10))
+	}
+	return dst
+}
+
+// validate returns nil if m can be sent.
+func (m *Message) validate(maxSize int) error {
+	if err := skua.ValidateTopic(m.Topic); err != nil {
+		return err
+	}
+	switch {
+	case skua.IsForbiddenTopic(m.Topic):
+		return fmt.Errorf("topic %s belongs to the servers, clients cannot send to it", m.Topic)
+	case len(m.Body) == 0:
+		return errors.New("the message body is empty")
+	case len(m.Body) > maxSize:
+		return fmt.Errorf("the message body over max value: %d bytes, the producer's limit is %d", len(m.Body), maxSize)
+	case m.DelayLevel < 0:
+		return fmt.Errorf("delay level %d is negative", m.DelayLevel)
+	case m.DelayLevel > 0 && !m.DeliverAt.IsZero():
+		return errors.New("a message has either DelayLevel or DeliverAt, not both")
+	}
+	for _, key := range m.Keys {
+		if key == "" || strings.ContainsAny(key, " \x01\x02") {
+			return fmt.Errorf("key %q is empty or has a blank in it", key)
+		}
+	}
+	if strings.ContainsAny(m.Tag+m.ShardingKey, "\x01\x02") {
+		return errors.New("tag and sharding key cannot have the bytes 1 and 2 in them")
+	}
+	for k, v := range m.Properties {
+		switch {
+		case reserved[k]:
+			return fmt.Errorf("property %s is reserved", k)
+		case k == "" || v == "" || strings.ContainsAny(k, "\x01\x02") || strings.ContainsAny(v, "\x01\x02"):
+			return fmt.Errorf("property %q with value %q: both must not be empty, nor have the bytes 1 and 2 in them", k, v)
+		}
+	}
+	return nil
+}

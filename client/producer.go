@@ -1,0 +1,278 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// ProducerOptions configure a Producer. Zero values are defaults.
+type ProducerOptions struct {
+	Group          string        // "skua-producer"; brokers list producers by it
+	SendTimeout    time.Duration // 3 s: of one attempt
+	Retries        int           // 2: attempts after the first one, at another broker if there is one; below 0: none
+	MaxMessageSize int           // 4 MiB: limit of a body, before compression, and of a batch; bytes
+	CompressAbove  int           // 4 KiB: bodies from this size on are compressed, but not those of batches; below 0: none
+	Compression    Compression   // Zlib
+	CompressLevel  int           // 5: of Zlib, 1 to 9
+	Window         int           // 4096: asynchronous sends that may wait for their answer; SendAsync blocks above
+	// AvoidSlowBrokers keeps off a broker for some seconds after it answered slowly or failed, as long as there are others.
+	AvoidSlowBrokers bool
+}
+
+func (o ProducerOptions) withDefaults() ProducerOptions {
+	if o.Group == "" {
+		o.Group = "skua-producer"
+	}
+	if o.SendTimeout == 0 {
+		o.SendTimeout = 3 * time.Second
+	}
+	if o.Compression == 0 {
+		o.Compression = Zlib
+	}
+	for _, n := range []struct {
+		value *int
+		or    int
+	}{{&o.Retries, 2}, {&o.MaxMessageSize, 4 << 20}, {&o.CompressAbove, 4 << 10}, {&o.CompressLevel, 5}, {&o.Window, 4096}} {
+		if *n.value == 0 {
+			*n.value = n.or
+		}
+	}
+	o.Retries = max(o.Retries, 0)
+	return o
+}
+
+// Producer sends messages. All methods may be called from any goroutine.
+type Producer struct {
+	c      *Client
+	o      ProducerOptions
+	codec  *codec
+	faults faults
+	turn   atomic.Uint32 // round robin over queues
+	window chan struct{} // a place for each asynchronous send in flight
+	done   callbacks
+	tasks  tasks
+
+	ctx    context.Context // ends when Close has waited for all sends
+	stop   context.CancelFunc
+	mu     sync.Mutex // guards closed, against sends that begin
+	closed bool
+	sends  sync.WaitGroup // sends in flight
+}
+
+// Producer returns a new producer. It connects when the first message is sent.
+func (c *Client) Producer(o ProducerOptions) (*Producer, error) {
+	o = o.withDefaults()
+	if err := skua.ValidateGroup(o.Group); err != nil {
+		return nil, fmt.Errorf("client: producer: %w", err)
+	}
+	codec, err := newCodec(o.Compression, o.CompressLevel)
+	if err != nil {
+		return nil, fmt.Errorf("client: producer: %w", err)
+	}
+	p := &Producer{c: c, o: o, codec: codec, window: make(chan struct{}, max(o.Window, 1))}
+	p.ctx, p.stop = context.WithCancel(context.Background())
+	p.turn.Store(rand.Uint32())
+	p.done.init()
+	if err := c.addProducer(p); err != nil {
+		return nil, err
+	}
+	p.tasks.start(p.done.run)
+	return p, nil
+}
+
+// Close lets no more sends begin, waits for those in flight and their callbacks, and tells the brokers.
+func (p *Producer) Close() error {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		return nil
+	}
+	p.closed = true
+	p.mu.Unlock()
+	p.sends.Wait()
+	p.stop()
+	p.done.close()
+	p.tasks.join()
+	p.c.removeProducer(p)
+	return nil
+}
+
+// begin counts a send that Close has to wait for.
+func (p *Producer) begin() error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		return ErrClosed
+	}
+	p.sends.Add(1)
+	return nil
+}
+
+// Send sends a message and waits until the broker has stored it. An error that has an *Error with Stored set means that
+// the message is stored, but flush or replication were not done in time. Waiting for a route on first use is bounded by
+// ctx, or by SendTimeout if ctx has no deadline; each attempt by both.
+func (p *Producer) Send(ctx context.Context, m *Message) (Sent, error) {
+	sent, err := p.sendAll(ctx, func() (*parcel, error) { return p.pack(m) })
+	if len(sent) == 0 {
+		return Sent{}, err
+	}
+	return sent[0], err
+}
+
+// SendBatch sends messages of one topic in one request: all of them are stored in one queue, one after the other, or
+// none. Together they must not exceed MaxMessageSize; they cannot be delayed.
+func (p *Producer) SendBatch(ctx context.Context, messages []*Message) ([]Sent, error) {
+	return p.sendAll(ctx, func() (*parcel, error) { return p.packBatch(messages) })
+}
+
+func (p *Producer) sendAll(ctx context.Context, pack func() (*parcel, error)) ([]Sent, error) {
+	if err := p.begin(); err != nil {
+		return nil, err
+	}
+	defer p.sends.Done()
+	parcel, err := pack()
+	if err != nil {
+		return nil, fmt.Errorf("client: %w", err)
+	}
+	return p.deliver(ctx, parcel, &FailedError{Op: "sending to topic " + parcel.topic}, "")
+}
+
+// SendOneway sends a message without waiting for an answer: it may be lost and nobody will know. Only trouble on this
+// side is an error.
+func (p *Producer) SendOneway(ctx context.Context, m *Message) error {
+	if err := p.begin(); err != nil {
+		return err
+	}
+	defer p.sends.Done()
+	parcel, err := p.pack(m)
+	if err != nil {
+		return fmt.Errorf("client: %w", err)
+	}
+	queue, addr, err := p.destination(ctx, parcel, "")
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(ctx, p.o.SendTimeout)
+	defer cancel()
+	conn, err := p.c.conn(ctx, addr)
+	if err != nil {
+		return p.c.failed("sending to topic "+m.Topic, addr, time.Now(), err)
+	}
+	return conn.Send(parcel.request(p.o.Group, queue))
+}
+
+// destination chooses the queue for a parcel, not on the broker avoid if there are others, and finds its broker.
+func (p *Producer) destination(ctx context.Context, x *parcel, avoid string) (skua.Queue, string, error) {
+	ctx, cancel := p.within(ctx)
+	defer cancel()
+	r, err := p.c.writeRoute(ctx, x.topic)
+	if err != nil {
+		return skua.Queue{}, "", err
+	}
+	queue := p.choose(r, x, avoid)
+	addr, ok := r.master(queue.Broker)
+	if !ok {
+		return queue, "", fmt.Errorf("client: topic %s: broker %q of the chosen queue has no master in the route", x.topic, queue.Broker)
+	}
+	return queue, addr, nil
+}
+
+func (p *Producer) within(ctx context.Context) (context.Context, context.CancelFunc) {
+	if _, ok := ctx.Deadline(); ok {
+		return context.WithCancel(ctx)
+	}
+	return context.WithTimeout(ctx, p.o.SendTimeout)
+}
+
+// deliver sends a parcel until it is stored or the attempts are used up. failed holds the attempts before; avoid is the
+// broker of the last one.
+func (p *Producer) deliver(ctx context.Context, x *parcel, failed *FailedError, avoid string) ([]Sent, error) {
+	for {
+		queue, addr, err := p.destination(ctx, x, avoid)
+		if err != nil {
+			if len(failed.Attempts) == 0 {
+				return nil, err
+			}
+			return nil, errors.Join(failed, err)
+		}
+		start := time.Now()
+		sent, err := p.attempt(ctx, x, queue, addr)
+		p.faults.note(queue.Broker, time.Since(start), err != nil)
+		if err == nil || !retryable(err) {
+			return sent, err
+		}
+		failed.add(addr, start, err)
+		failed.Hint = hint(err)
+		if len(failed.Attempts) > p.o.Retries || ctx.Err() != nil {
+			return nil, failed
+		}
+		p.reroute(ctx, x, addr, err)
+		avoid = queue.Broker
+	}
+}
+
+// attempt sends a parcel once.
+func (p *Producer) attempt(ctx context.Context, x *parcel, queue skua.Queue, addr string) ([]Sent, error) {
+	ctx, cancel := context.WithTimeout(ctx, p.o.SendTimeout)
+	defer cancel()
+	conn, err := p.c.conn(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	f, err := conn.Call(ctx, x.request(p.o.Group, queue))
+	if err != nil {
+		return nil, err
+	}
+	return x.answer(f, queue, addr)
+}
+
+// retryable reports whether another attempt may succeed: after network trouble, and after the refusals that Java's
+// clients try again.
+func retryable(err error) bool {
+	var e *Error
+	if !errors.As(err, &e) {
+		return true
+	}
+	switch command.Status(e.Code) {
+	case command.StatusTopicNotExist, command.StatusServiceNotAvailable, command.StatusSystemError, command.StatusSystemBusy,
+		command.StatusNoPermission, command.StatusNoBuyerID, command.StatusNotInCurrentUnit, command.StatusGoAway:
+		return true
+	}
+	return false
+}
+
+// reroute prepares for another attempt: the broker may have moved, or lost the topic. If there is no other broker the
+// one that failed gets a moment to recover.
+func (p *Producer) reroute(ctx context.Context, x *parcel, addr string, err error) {
+	ctx, cancel := p.within(ctx)
+	defer cancel()
+	if code := codeOf(err); code == 0 || code == command.StatusTopicNotExist || code == command.StatusNoPermission || code == command.StatusGoAway {
+		_, _ = p.c.fetchWriteRoute(ctx, x.topic) // in vain if name servers are down: then the old route has to do
+	}
+	r := p.c.routes.topic(x.topic).current.Load()
+	if r != nil && len(r.brokers) > 1 {
+		return
+	}
+	select {
+	case <-time.After(100 * time.Millisecond):
+	case <-ctx.Done():
+	}
+}
+
+// request is what SendAsync and the others put on the wire.
+func (x *parcel) request(group string, queue skua.Queue) *wire.Request {
+	h := x.header
+	h.ProducerGroup = []byte(group)
+	h.QueueID = queue.ID
+	h.BrokerName = []byte(queue.Broker)
+	return &wire.Request{Code: x.code, Header: &h, Body: x.body}
+}

@@ -1,0 +1,249 @@
+package client
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+const (
+	suspendPull = 15 * time.Second       // how long the broker holds a pull that finds nothing
+	pullTimeout = 30 * time.Second       // after which a pull is given up
+	busyPause   = 20 * time.Millisecond  // before pulling again from a broker that is busy, or that answers without waiting
+	goAwayPause = 200 * time.Millisecond // before looking for the successor of a broker that stops
+)
+
+// pull asks the broker for the messages from l.offset on. epoch tells which pull this is: there is one under way for
+// each line, and a seek makes it void. The answer arrives in answered.
+func (l *line) pull(epoch int) {
+	m := l.m
+	m.mu.Lock()
+	if l.dropped || m.closing || epoch != l.epoch {
+		m.mu.Unlock()
+		return
+	}
+	if l.paused || l.fullLocked() {
+		l.stalled = true
+		m.mu.Unlock()
+		return
+	}
+	h := l.headerLocked()
+	from := l.from
+	l.lastPull = time.Now()
+	m.mu.Unlock()
+
+	conn, addr, err := l.connect(from)
+	if err != nil {
+		l.failed(epoch, err, m.c.o.pullError)
+		return
+	}
+	asked := time.Now()
+	conn.Go(&wire.Request{Code: command.PullMessage, Header: h}, pullTimeout, func(f *wire.Frame, err error) {
+		if err != nil {
+			m.tasks.start(func() { l.failed(epoch, fmt.Errorf("%s: %w", addr, err), m.c.o.pullError) })
+			return
+		}
+		a := &answer{addr: addr, status: command.Status(f.Code), remark: string(f.Remark), body: bytes.Clone(f.Body), took: time.Since(asked), asked: h.QueueOffset}
+		if err := a.header.Decode(f.Ext); err != nil {
+			a.status, a.remark = command.StatusSystemError, err.Error()
+		}
+		m.tasks.start(func() { l.answered(epoch, a) })
+	})
+}
+
+// headerLocked is the header of the next pull. It carries the subscription, so that the broker filters by this member's
+// even if another one of the group announced a different one.
+func (l *line) headerLocked() *command.PullHeader {
+	h := &command.PullHeader{
+		Group: []byte(l.m.group), Topic: []byte(l.queue.Topic), QueueID: l.queue.ID, QueueOffset: int64(l.offset),
+		MaxMessages: l.m.limits.batch, SysFlag: command.PullSuspend | command.PullSubscription,
+		SuspendTimeout: suspendPull.Milliseconds(), Subscription: []byte(l.sub.expression),
+		SubVersion: l.sub.version, ExpressionType: []byte(l.sub.kind),
+	}
+	if commit := l.positionLocked(); commit > 0 && l.m.auto && !l.m.broadcast && l.from == skua.Master {
+		h.SysFlag |= command.PullCommit
+		h.CommitOffset = int64(commit)
+	}
+	return h
+}
+
+// connect returns a connection to the broker that holds the queue.
+func (l *line) connect(from skua.BrokerID) (*wire.Conn, string, error) {
+	c := l.m.c
+	ctx, cancel := context.WithTimeout(l.m.ctx, c.o.Timeout)
+	defer cancel()
+	r := c.routes.topic(l.queue.Topic).current.Load()
+	if r == nil {
+		return nil, "", fmt.Errorf("topic %s has no route", l.queue.Topic)
+	}
+	addr, ok := r.addr(l.queue.Broker, from)
+	if !ok {
+		return nil, "", fmt.Errorf("broker %s is not in the route of topic %s", l.queue.Broker, l.queue.Topic)
+	}
+	conn, err := c.conn(ctx, addr)
+	return conn, addr, err
+}
+
+// answer is what a broker answered to a pull.
+type answer struct {
+	addr   string
+	status command.Status
+	remark string
+	header command.PullResponse
+	body   []byte
+	asked  int64 // offset
+	took   time.Duration
+}
+
+// answered files the messages of an answer and goes on pulling.
+func (l *line) answered(epoch int, a *answer) {
+	switch a.status {
+	case command.StatusSuccess:
+		l.arrived(epoch, a)
+	case command.StatusPullNotFound, command.StatusPullRetryImmediately:
+		l.advance(epoch, skua.QueueOffset(a.header.NextOffset), skua.BrokerID(a.header.SuggestBroker))
+		if a.header.NextOffset == a.asked && a.took < busyPause {
+			l.later(epoch, busyPause) // a broker that does not hold pulls
+			return
+		}
+		l.pull(epoch)
+	case command.StatusPullOffsetMoved:
+		l.moved(epoch, a)
+	case command.StatusGoAway:
+		l.failed(epoch, l.refused(a), goAwayPause)
+	case command.StatusSystemBusy, command.StatusFlowControl:
+		l.failed(epoch, l.refused(a), busyPause)
+	default:
+		l.failed(epoch, l.refused(a), l.m.c.o.pullError)
+	}
+}
+
+func (l *line) refused(a *answer) error {
+	return &Error{Op: fmt.Sprintf("pull from %s queue %d", l.queue.Topic, l.queue.ID), Addr: a.addr, Code: int32(a.status), Remark: a.remark}
+}
+
+// advance notes where the next pull begins.
+func (l *line) advance(epoch int, next skua.QueueOffset, from skua.BrokerID) {
+	l.m.mu.Lock()
+	defer l.m.mu.Unlock()
+	if epoch == l.epoch {
+		l.offset, l.from, l.trouble = next, from, ""
+	}
+}
+
+// arrived files the messages of an answer and goes on pulling.
+func (l *line) arrived(epoch int, a *answer) {
+	m := l.m
+	messages, err := l.decode(a.body)
+	if err != nil {
+		l.failed(epoch, fmt.Errorf("%s sent what is no message: %w", a.addr, err), m.c.o.pullError)
+		return
+	}
+	m.mu.Lock()
+	if epoch == l.epoch && !l.dropped {
+		l.offset, l.from, l.trouble = skua.QueueOffset(a.header.NextOffset), skua.BrokerID(a.header.SuggestBroker), ""
+		l.fileLocked(messages)
+	}
+	m.mu.Unlock()
+	l.pull(epoch)
+}
+
+// moved goes on where the broker says, because what was asked for is not, or not yet, there, or an operator reset the
+// offset of the group.
+func (l *line) moved(epoch int, a *answer) {
+	l.m.c.log.Warn("offset moved by the broker", "group", l.m.group, "queue", l.queue, "from", a.asked, "to", a.header.NextOffset, "reason", a.remark)
+	l.m.mu.Lock()
+	if epoch == l.epoch {
+		if a.header.NextOffset == a.asked {
+			l.epoch++ // nowhere to go: do not ask again at once
+			epoch = l.epoch
+		} else {
+			l.jumpLocked(skua.QueueOffset(a.header.NextOffset))
+		}
+	}
+	l.m.mu.Unlock()
+	l.later(epoch, l.m.c.o.pullError) // void if the jump began a new epoch
+}
+
+// failed pulls again after a pause. Trouble is logged when it begins or changes.
+func (l *line) failed(epoch int, err error, pause time.Duration) {
+	m := l.m
+	text := err.Error()
+	if code := codeOf(err); code != 0 {
+		text = code.String()
+	}
+	m.mu.Lock()
+	isNew := l.trouble != text && !l.dropped && !m.closing && epoch == l.epoch
+	if epoch == l.epoch {
+		l.trouble, l.from = text, skua.Master
+	}
+	m.mu.Unlock()
+	if isNew {
+		m.c.log.Warn("queue cannot be read now", "group", m.group, "queue", l.queue, "error", err)
+	}
+	switch codeOf(err) {
+	case command.StatusSystemBusy, command.StatusFlowControl, command.StatusSystemError:
+	default:
+		if _, err := m.c.fetchRoute(m.ctx, l.queue.Topic); err == nil {
+			m.kick()
+		}
+	}
+	l.later(epoch, pause)
+}
+
+// later pulls after a pause.
+func (l *line) later(epoch int, pause time.Duration) {
+	time.AfterFunc(pause, func() { l.m.tasks.start(func() { l.pull(epoch) }) })
+}
+
+// decode reads the records of an answer, and leaves out those that the subscription does not want.
+func (l *line) decode(body []byte) ([]*Received, error) {
+	messages := make([]*Received, 0, l.m.limits.batch)
+	for len(body) > 0 {
+		r, n, err := record.Decode(body)
+		if err != nil {
+			return nil, err
+		}
+		body = body[n:]
+		m := newReceived(&r, l.queue)
+		if m.SysFlag&compressedFlag != 0 {
+			l.m.inflate(m)
+		}
+		if l.sub.matches(m) {
+			messages = append(messages, m)
+		}
+	}
+	return messages, nil
+}
+
+// inflate decompresses the body of m. A body that cannot be read is better handed over as it is than lost.
+func (mb *member) inflate(m *Received) {
+	body, err := decompress(m.Body, m.SysFlag)
+	if err != nil {
+		mb.c.log.Warn("body cannot be decompressed, it is handed over as it is", "group", mb.group, "queue", m.Queue, "offset", m.Offset, "error", err)
+		return
+	}
+	m.Body = body
+	m.SysFlag &^= compressedFlag | compressionMask
+}
+
+// newReceived is the message of a stored record, read from q.
+func newReceived(r *record.Message, q skua.Queue) *Received {
+	m := &Received{
+		Topic: q.Topic, Body: r.Body, Queue: q, Offset: r.QueueOffset, LogOffset: r.LogOffset, Size: r.Size,
+		BornTime: time.UnixMilli(r.BornTime), BornHost: r.BornHost, StoreTime: time.UnixMilli(r.StoreTime), StoreHost: r.StoreHost,
+		ReconsumeTimes: int(r.ReconsumeTimes), Flag: r.Flag, SysFlag: r.SysFlag, properties: r.Properties,
+	}
+	if skua.IsRetryTopic(q.Topic) {
+		if topic := m.Property(skua.PropRetryTopic); topic != "" {
+			m.Topic = topic
+		}
+	}
+	return m
+}

@@ -1,0 +1,122 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// deadLetter is the delay level that sends a message to the dead letter topic.
+const deadLetter = -1
+
+// levelError is an error of a handler that says when the message is to come again.
+type levelError struct {
+	level int
+	err   error
+}
+
+func (e *levelError) Error() string { return e.err.Error() }
+func (e *levelError) Unwrap() error { return e.err }
+
+// RetryAt wraps the error that a handler returns, so that the message comes again after the delay of one of the
+// broker's levels, from 1, instead of the one that grows with the number of failures.
+func RetryAt(level int, err error) error { return &levelError{max(level, 0), err} }
+
+// DeadLetter wraps the error that a handler returns, so that the message goes to the dead letter topic of the group at
+// once.
+func DeadLetter(err error) error { return &levelError{deadLetter, err} }
+
+// levelOf returns the delay level that err asks for, 0 if it leaves that to the broker.
+func levelOf(err error) int {
+	var e *levelError
+	if errors.As(err, &e) {
+		return e.level
+	}
+	return 0
+}
+
+// retryLater sends a message back to the broker, which delivers it again through the retry topic of the group. If that
+// fails it stays here and is handled again after a pause.
+func (p *PushConsumer) retryLater(msg *Received, cause error) {
+	err := p.sendBack(msg, levelOf(cause))
+	if err == nil {
+		p.finish(msg)
+		return
+	}
+	p.m.c.log.Warn("message could not be sent back, it is retried here", "group", p.o.Group, "id", msg.ID(), "cause", cause, "error", err)
+	m, l := p.m, msg.line
+	time.AfterFunc(m.c.o.redeliver, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if at := msg.place - l.first; at >= 0 && !l.dropped { // else a seek forgot it, or it is another member's
+			msg.ReconsumeTimes++
+			l.again = append(l.again, msg)
+			l.listLocked()
+		}
+	})
+}
+
+// retryInOrder has a message handled again after a pause, before all others of its queue. When MaxReconsume is used up
+// it goes to the dead letter topic and the queue goes on.
+func (p *PushConsumer) retryInOrder(msg *Received, cause error) {
+	dead := levelOf(cause) == deadLetter || p.o.MaxReconsume > 0 && msg.ReconsumeTimes >= p.o.MaxReconsume
+	if dead {
+		err := p.giveUp(msg, cause)
+		if err == nil {
+			p.finish(msg)
+			return
+		}
+		p.m.c.log.Warn("message could not be sent to the dead letter topic, it is retried here", "group", p.o.Group, "id", msg.ID(), "error", err)
+	}
+	m, l := p.m, msg.line
+	m.mu.Lock()
+	msg.ReconsumeTimes++
+	l.busy, l.held = false, true
+	if msg.place-l.first >= 0 {
+		l.again = append(l.again, msg)
+	}
+	gone := l.dropped
+	m.mu.Unlock()
+	if gone {
+		m.retire(l)
+		return
+	}
+	time.AfterFunc(p.o.RetryPause, func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		l.held = false
+		l.listLocked()
+	})
+}
+
+// giveUp is the end of a message that an orderly consumer cannot handle.
+func (p *PushConsumer) giveUp(msg *Received, cause error) error {
+	if p.o.Broadcast {
+		p.m.c.log.Warn("message is given up", "group", p.o.Group, "id", msg.ID(), "queue", msg.Queue, "offset", msg.Offset, "error", cause)
+		return nil
+	}
+	return p.sendBack(msg, deadLetter)
+}
+
+// sendBack has the broker deliver a message again.
+func (p *PushConsumer) sendBack(msg *Received, level int) error {
+	ctx, cancel := context.WithTimeout(context.Background(), p.m.c.o.Timeout)
+	defer cancel()
+	addr, err := p.m.c.masterOf(ctx, msg.Queue)
+	if err != nil {
+		return err
+	}
+	h := &command.SendBackHeader{
+		Offset: msg.LogOffset, Group: p.o.Group, DelayLevel: int32(level), OriginMsgID: msg.ID(), OriginTopic: msg.Topic,
+		BrokerName: msg.Queue.Broker,
+	}
+	if p.o.MaxReconsume > 0 {
+		limit := int32(p.o.MaxReconsume)
+		h.MaxReconsumeTimes = &limit
+	}
+	_, err = p.m.c.call(ctx, "sending a message back", addr, &wire.Request{Code: command.ConsumerSendMsgBack, Header: h})
+	return err
+}

@@ -1,0 +1,320 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/assign"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// route is where the queues of a topic are. It does not change; a newer one takes its place.
+type route struct {
+	topic    string
+	template bool // the topic does not exist yet: this is the way to brokers that will create it
+	write    []skua.Queue
+	read     []skua.Queue
+	brokers  map[string]map[skua.BrokerID]string // by name
+}
+
+// newRoute digests what a name server said about topic.
+func newRoute(topic string, d *command.TopicRoute) *route {
+	r := &route{topic: topic, brokers: map[string]map[skua.BrokerID]string{}}
+	for _, b := range d.Brokers {
+		r.brokers[b.Name] = b.Addrs
+	}
+	for _, q := range d.Queues {
+		_, master := r.master(q.BrokerName)
+		if q.Perm.Writable() && master {
+			r.write = appendQueues(r.write, topic, q.BrokerName, q.WriteQueues)
+		}
+		if q.Perm.Readable() && len(r.brokers[q.BrokerName]) > 0 {
+			r.read = appendQueues(r.read, topic, q.BrokerName, q.ReadQueues)
+		}
+	}
+	assign.SortQueues(r.write)
+	assign.SortQueues(r.read)
+	return r
+}
+
+func appendQueues(list []skua.Queue, topic, broker string, n int32) []skua.Queue {
+	for id := range n {
+		list = append(list, skua.Queue{Topic: topic, Broker: broker, ID: id})
+	}
+	return list
+}
+
+// master returns the address of the master of a broker name.
+func (r *route) master(broker string) (string, bool) {
+	addr, ok := r.brokers[broker][skua.Master]
+	return addr, ok
+}
+
+// addr returns the address of a broker: the one with the id that is asked for, else the master, else any.
+func (r *route) addr(broker string, id skua.BrokerID) (string, bool) {
+	addrs := r.brokers[broker]
+	if addr, ok := addrs[id]; ok {
+		return addr, true
+	}
+	if addr, ok := addrs[skua.Master]; ok {
+		return addr, true
+	}
+	for _, id := range slices.Sorted(maps.Keys(addrs)) {
+		return addrs[id], true
+	}
+	return "", false
+}
+
+// nameServers are the addresses of the name servers. One is asked until it fails.
+type nameServers struct {
+	mu      sync.Mutex // guards current
+	list    []string
+	current int
+}
+
+// order returns the servers in the order in which they are to be asked.
+func (n *nameServers) order() []string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return append(slices.Clone(n.list[n.current:]), n.list[:n.current]...)
+}
+
+// prefer makes addr the first one to be asked.
+func (n *nameServers) prefer(addr string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.current = slices.Index(n.list, addr)
+}
+
+// askNameServers sends r to one name server after the other until one answers, whatever it answers.
+func (c *Client) askNameServers(ctx context.Context, op string, r *wire.Request) (f *wire.Frame, addr string, err error) {
+	failed := &FailedError{Op: op}
+	for _, addr := range c.names.order() {
+		start := time.Now()
+		attempt, cancel := context.WithTimeout(ctx, c.o.Timeout)
+		f, err := c.pool.Call(attempt, addr, r)
+		cancel()
+		if err == nil {
+			c.names.prefer(addr)
+			return f, addr, nil
+		}
+		failed.add("name server "+addr, start, err)
+		failed.Hint = hint(err)
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, "", failed
+}
+
+// routeTable is what the client knows of routes.
+type routeTable struct {
+	mu     sync.Mutex // guards the following
+	topics map[string]*topicRoute
+	silent map[string]bool // brokers, by address, that did not answer the last heartbeat
+}
+
+// topicRoute is the way to one topic. Whoever fetches it holds busy, so that others wait for the same answer.
+type topicRoute struct {
+	current atomic.Pointer[route]
+	busy    chan struct{}
+}
+
+func (t *routeTable) init() {
+	t.topics, t.silent = map[string]*topicRoute{}, map[string]bool{}
+}
+
+func (t *routeTable) topic(name string) *topicRoute {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	e := t.topics[name]
+	if e == nil {
+		e = &topicRoute{busy: make(chan struct{}, 1)}
+		t.topics[name] = e
+	}
+	return e
+}
+
+// known returns the topics that the client has a route to.
+func (t *routeTable) known() map[string]*topicRoute {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	known := map[string]*topicRoute{}
+	for name, e := range t.topics {
+		if e.current.Load() != nil {
+			known[name] = e
+		}
+	}
+	return known
+}
+
+// addrs returns the addresses of all brokers of the routes.
+func (t *routeTable) addrs() []string {
+	set := map[string]bool{}
+	for _, e := range t.known() {
+		for _, b := range e.current.Load().brokers {
+			for _, addr := range b {
+				set[addr] = true
+			}
+		}
+	}
+	return slices.Sorted(maps.Keys(set))
+}
+
+// noteBeat logs when a broker ceases to answer heartbeats, and when it answers again.
+func (t *routeTable) noteBeat(log *slog.Logger, addr string, err error) {
+	t.mu.Lock()
+	was := t.silent[addr]
+	t.silent[addr] = err != nil
+	t.mu.Unlock()
+	switch {
+	case err != nil && !was:
+		log.Warn("broker does not answer heartbeats", "broker", addr, "error", err)
+	case err == nil && was:
+		log.Info("broker answers heartbeats again", "broker", addr)
+	}
+}
+
+// askRoute asks the name servers once for the way to topic.
+func (c *Client) askRoute(ctx context.Context, topic string) (*command.TopicRoute, error) {
+	op := "finding the route of topic " + topic
+	f, addr, err := c.askNameServers(ctx, op, &wire.Request{
+		Code: command.GetRouteinfoByTopic, Header: &command.RouteHeader{Topic: topic, AcceptStandardJSONOnly: true},
+	})
+	if err != nil {
+		return nil, err
+	}
+	if f.Code != 0 {
+		return nil, refusal(op, addr, f)
+	}
+	var d command.TopicRoute
+	if err := fastjson.Unmarshal(f.Body, &d); err != nil {
+		return nil, fmt.Errorf("%s: name server %s sent what is no route: %w", op, addr, err)
+	}
+	return &d, nil
+}
+
+// fetchRoute asks the name servers for the way to topic, and keeps the answer. Concurrent callers share one question.
+func (c *Client) fetchRoute(ctx context.Context, topic string) (*route, error) {
+	return c.routes.topic(topic).fetch(ctx, func() (*route, error) {
+		d, err := c.askRoute(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		return newRoute(topic, d), nil
+	})
+}
+
+// fetch replaces the current route by the result of ask. If another caller just did so, its result is returned.
+func (e *topicRoute) fetch(ctx context.Context, ask func() (*route, error)) (*route, error) {
+	before := e.current.Load()
+	select {
+	case e.busy <- struct{}{}:
+		defer func() { <-e.busy }()
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+	if now := e.current.Load(); now != before {
+		return now, nil
+	}
+	r, err := ask()
+	if err == nil {
+		e.current.Store(r)
+	}
+	return r, err
+}
+
+// templateQueues is how many queues clients would like a new topic to have.
+const templateQueues = 4
+
+// fetchWriteRoute is fetchRoute for a producer: if the topic does not exist, the answer is the way to brokers that
+// create it when the first message arrives.
+func (c *Client) fetchWriteRoute(ctx context.Context, topic string) (*route, error) {
+	r, err := c.fetchRoute(ctx, topic)
+	if codeOf(err) != command.StatusTopicNotExist {
+		return r, err
+	}
+	d, templateErr := c.askRoute(ctx, skua.TemplateTopic)
+	if templateErr != nil {
+		return nil, err // that of the topic, which tells more
+	}
+	for i := range d.Queues {
+		d.Queues[i].WriteQueues = min(d.Queues[i].WriteQueues, templateQueues)
+		d.Queues[i].ReadQueues = d.Queues[i].WriteQueues
+	}
+	return c.routes.topic(topic).fetch(ctx, func() (*route, error) {
+		r := newRoute(topic, d)
+		r.template = true
+		return r, nil
+	})
+}
+
+// writeRoute returns a way to topic that has a queue to write to. It waits until there is one or ctx ends, as brokers
+// may be about to start.
+func (c *Client) writeRoute(ctx context.Context, topic string) (*route, error) {
+	if r := c.routes.topic(topic).current.Load(); r != nil && len(r.write) > 0 {
+		return r, nil
+	}
+	start, pause := time.Now(), 50*time.Millisecond
+	for {
+		r, err := c.fetchWriteRoute(ctx, topic)
+		switch {
+		case err == nil && len(r.write) > 0:
+			return r, nil
+		case err == nil:
+			err = fmt.Errorf("topic %s has no queue that can be written to now: its permission forbids it, or no master of its brokers is up", topic)
+		}
+		select {
+		case <-time.After(pause):
+			pause = min(2*pause, time.Second)
+		case <-ctx.Done():
+			return nil, waited(err, start)
+		}
+	}
+}
+
+// waited adds to err how long it was waited for better.
+func waited(err error, start time.Time) error {
+	return fmt.Errorf("no route after %v: %w", time.Since(start).Round(time.Millisecond), err)
+}
+
+// refreshRoutes asks again for all routes in use. What cannot be asked for now stays as it was.
+func (c *Client) refreshRoutes(ctx context.Context) {
+	for topic, e := range c.routes.known() {
+		before := e.current.Load()
+		r, err := c.fetchRoute(ctx, topic)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			var refused *Error
+			if !errors.As(err, &refused) {
+				return // no name server answers; each one tells so in the next request that matters
+			}
+		case !slices.Equal(before.read, r.read) || !slices.Equal(before.write, r.write):
+			c.log.Debug("route changed", "topic", topic, "read", len(r.read), "write", len(r.write))
+			c.kickReaders(topic)
+		}
+	}
+}
+
+// kickReaders has the consumers of topic divide its queues anew.
+func (c *Client) kickReaders(topic string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for m := range c.readers {
+		if m.subscribed(topic) {
+			m.kick()
+		}
+	}
+}
