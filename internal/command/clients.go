@@ -125,7 +125,7 @@ type SubscriptionData struct {
 type CheckClient struct {
 	ClientID     string           `json:"clientId"`
 	Group        string           `json:"group"`
-	Namespace    string           `json:"namespace,omitzero"`
+	Namespace    string           `json:"namespace"`
 	Subscription SubscriptionData `json:"subscriptionData"`
 }
 

@@ -300,6 +300,7 @@ type OffsetHeader struct {
 	HasCommit    bool
 	SetZero      bool   // setZeroIfNotFound; Java's default is true
 	Timestamp    int64  // ms
+	HasTimestamp bool   // Timestamp is written even if it is 0
 	BoundaryType []byte // "upper" in any case; all else is lower
 	Committed    bool
 }
@@ -323,6 +324,7 @@ func (h *OffsetHeader) Decode(f Fields) (err error) {
 			h.SetZero = x.Bool()
 		case "timestamp":
 			h.Timestamp, err = x.Int64()
+			h.HasTimestamp = true
 		case "boundaryType":
 			h.BoundaryType = x.Value
 		case "committed":
@@ -345,7 +347,7 @@ func (h *OffsetHeader) Encode(w Writer) {
 	if h.HasCommit {
 		w.Int("commitOffset", h.CommitOffset)
 	}
-	if h.Timestamp != 0 {
+	if h.Timestamp != 0 || h.HasTimestamp {
 		w.Int("timestamp", h.Timestamp)
 	}
 	if h.BoundaryType != nil {
@@ -353,6 +355,9 @@ func (h *OffsetHeader) Encode(w Writer) {
 	}
 	if !h.SetZero {
 		w.Bool("setZeroIfNotFound", false)
+	}
+	if h.Committed {
+		w.Bool("committed", true)
 	}
 }
 
