@@ -11,15 +11,18 @@ import (
 
 // Request codes that the tests use.
 const (
-	Pull         = 11
-	CreateTopic  = 17
-	MaxOffset    = 30
-	MinOffset    = 31
-	Route        = 105
-	ClusterInfo  = 106
-	SendV2       = 310
-	pullNotFound = 19
-	pullMoved    = 21
+	Pull        = 11
+	QueryOffset = 14
+	CreateTopic = 17
+	MaxOffset   = 30
+	MinOffset   = 31
+	Route       = 105
+	ClusterInfo = 106
+	SendV2      = 310
+
+	pullNotFound  = 19
+	pullMoved     = 21
+	offsetUnknown = 22
 )
 
 // CreateTopic creates or changes a topic at a broker.
@@ -65,6 +68,18 @@ func (c *Conn) Bounds(topic string, queue int) (first, end int64, err error) {
 		return 0, 0, err
 	}
 	return low.Int("offset"), high.Int("offset"), nil
+}
+
+// Committed returns the offset that a consumer group has committed for a queue, -1 when there is none.
+func (c *Conn) Committed(group, topic string, queue int) (int64, error) {
+	f, err := c.Call(QueryOffset, Fields("consumerGroup", group, "topic", topic, "queueId", queue, "setZeroIfNotFound", false), nil)
+	if f != nil && f.Code == offsetUnknown {
+		return -1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	return f.Int("offset"), nil
 }
 
 // Read pulls all messages of a queue from an offset on. It fails when they are not in order, or a number is missing.
