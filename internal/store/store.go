@@ -1,121 +1,282 @@
-// Package store keeps messages: the commit log, consume queues and index of one broker, in Java's files.
 package store
 
 import (
-	"log/slog"
-	"time"
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"sync"
 
 	"github.com/skuamq/skua"
-	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/segment"
 )
 
-// Options configure a store. Zero values are Java's defaults.
-type Options struct {
-	Dir            string   // storePathRootDir
-	CommitLogDirs  []string // storePathCommitLog; Dir/commitlog
-	SegmentSize    int64    // mappedFileSizeCommitLog, bytes; 1 GiB
-	QueueFileSize  int64    // mappedFileSizeConsumeQueue, bytes; 6,000,000
-	IndexSlots     int32    // maxHashSlotNum; 5,000,000
-	IndexItems     int32    // maxIndexNum; 20,000,000
-	NoIndex        bool     // messageIndexEnable=false
-	SyncFlush      bool     // flushDiskType=SYNC_FLUSH
-	FlushInterval  time.Duration
-	MaxMessageSize int32         // body, bytes; 4 MiB
-	ReservedTime   time.Duration // fileReservedTime; 72 h
-	DeleteWhen     string        // hours, "04"
-	MaxUsedRatio   int           // diskMaxUsedSpaceRatio, percent; 75
-	WarnRatio      float64       // diskSpaceWarningLevelRatio: above it writes are refused; 0.90
-	ForceRatio     float64       // diskSpaceCleanForciblyRatio; 0.85
-	CheckCRC       bool          // checkCRCOnRecover
-	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
-	// it to give delayed messages their delivery time. It is called at append and during recovery with the store time.
-	TagsCode func(m *record.Message) int64
-	// Arrived is called after entries became visible to readers: on the appending goroutine, or on the flushing one in
-	// SyncFlush. It must not block or call Append.
-	Arrived func(a Arrival)
-	Now     func() time.Time // time.Now
-	Log     *slog.Logger
-}
-
-// Arrival tells of a message that became visible.
-type Arrival struct {
-	Queue    *Queue
-	Offset   skua.QueueOffset
-	TagsCode int64
-}
+// How many files stay open.
+const (
+	openSegments   = 1024
+	openQueueFiles = 512
+)
 
 // Store is an open store. All methods may be called concurrently.
-type Store struct{}
+type Store struct {
+	o         Options
+	lock      *os.File
+	logDisk   *segment.Disk
+	queueDisk *segment.Disk
+	log       *commitLog
+	session   session
+	java      javaTimes // as found at the start
+
+	tableMu sync.RWMutex
+	queues  map[queueKey]*Queue
+	topics  map[string][]*Queue
+
+	dirty   []*Queue // queues with entries that are not in files; guarded by log.mu
+	pending pendingList
+	waiters waiterList
+	busy    bell // rung when anything was appended
+
+	flusher   flusher
+	index     *indexer
+	diskCheck chan chan struct{}
+	retainMu  sync.Mutex // held while files are removed
+
+	stop     context.CancelFunc
+	done     context.Context
+	closing  sync.Once
+	closeErr error
+	work     sync.WaitGroup
+}
+
+type queueKey struct {
+	topic string
+	id    int32
+}
 
 // Open opens or creates the store in o.Dir, recovers it and starts its goroutines. The error names file, offset and
 // cure.
-func Open(o Options) (*Store, error) { panic("skeleton") }
+func Open(o Options) (*Store, error) {
+	o, err := o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{
+		o: o, logDisk: segment.NewDisk(openSegments, o.Faults), queueDisk: segment.NewDisk(openQueueFiles, o.Faults),
+		queues: map[queueKey]*Queue{}, topics: map[string][]*Queue{}, busy: newBell(), diskCheck: make(chan chan struct{}),
+	}
+	if err := s.open(); err != nil {
+		s.release()
+		return nil, err
+	}
+	s.done, s.stop = context.WithCancel(context.Background())
+	s.start(s.drainLoop)
+	s.start(s.reserveLoop)
+	s.start(s.flushLoop)
+	s.start(s.keepLoop)
+	if s.index != nil {
+		s.start(s.indexLoop)
+	}
+	s.log.reserver.ring()
+	return s, nil
+}
 
-// Close flushes, marks a clean stop, and joins all goroutines.
-func (s *Store) Close() error { panic("skeleton") }
+func (s *Store) start(f func()) {
+	s.work.Go(f)
+}
+
+func (s *Store) open() error {
+	if err := os.MkdirAll(filepath.Join(s.o.Dir, ownDir), 0o755); err != nil {
+		return fmt.Errorf("store: %w; storePathRootDir must be a directory that the broker may write", err)
+	}
+	var err error
+	if s.lock, err = lockDir(s.o.Dir); err != nil {
+		return err
+	}
+	run, err := segment.Open(s.logDisk, s.o.SegmentSize, s.o.CommitLogDirs...)
+	if err != nil {
+		return err
+	}
+	s.log = &commitLog{run: run, log: s.o.Log, writer: newBell(), reserver: newBell()}
+	s.log.mu.space.L = &s.log.mu
+	s.log.mu.last = -1
+	return s.recover()
+}
+
+// own is a path below the directory that Java does not know.
+func (s *Store) own(name string) string { return filepath.Join(s.o.Dir, ownDir, name) }
+
+// Names in the store directory.
+const (
+	ownDir         = "skua"
+	stagingFile    = "staging"
+	ownCheckpoint  = "checkpoint"
+	javaCheckpoint = "checkpoint"
+	abortFile      = "abort"
+	lockFile       = "lock"
+)
+
+// newSession draws the name of this run.
+func newSession() (s session) {
+	_, _ = rand.Read(s[:]) // never fails
+	return s
+}
+
+// Close flushes, marks a clean stop, and joins all goroutines. Appends fail from its beginning on. The error tells what
+// is not on disk; the next Open then recovers.
+func (s *Store) Close() error {
+	s.closing.Do(func() { s.closeErr = s.close() })
+	return s.closeErr
+}
+
+func (s *Store) close() error {
+	s.log.refuse(refusef(Closed, "the broker is stopping"), true)
+	s.stop()
+	s.work.Wait()
+	err := s.flushAll()
+	s.waiters.finish(s.log.durable.Load(), &RefusedError{Reason: Closed, Err: err})
+	if err == nil {
+		err = s.closeClean()
+	}
+	s.release()
+	return err
+}
+
+// closeClean leaves everything in Java's files and marks the clean stop.
+func (s *Store) closeClean() error {
+	if err := s.index.close(); err != nil {
+		return err
+	}
+	if err := s.log.run.DropEmpty(s.log.end.Load()); err != nil {
+		return err
+	}
+	if err := s.writeCheckpoints(true); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(s.o.Dir, abortFile)); err != nil {
+		return err
+	}
+	return os.Remove(s.own(stagingFile))
+}
+
+// release gives back what open took.
+func (s *Store) release() {
+	if s.log != nil && s.log.staged != nil {
+		s.log.staged.close()
+	}
+	s.index.unmap()
+	s.logDisk.Close()
+	s.queueDisk.Close()
+	if s.lock != nil {
+		s.lock.Close()
+	}
+}
+
+func (s *Store) nowMs() int64 { return s.o.Now().UnixMilli() }
 
 // Queue returns the queue of a topic, which need not hold messages yet. The handle stays valid until DeleteTopic.
-func (s *Store) Queue(topic string, id int32) *Queue { panic("skeleton") }
-
-// Queue is a queue of a topic.
-type Queue struct{}
-
-// Topic is the topic's name.
-func (q *Queue) Topic() string { panic("skeleton") }
-
-// ID is the queue's number.
-func (q *Queue) ID() int32 { panic("skeleton") }
-
-// Min is the first offset that can be read.
-func (q *Queue) Min() skua.QueueOffset { panic("skeleton") }
-
-// Max is the offset of the next message to become visible.
-func (q *Queue) Max() skua.QueueOffset { panic("skeleton") }
-
-// Receipt tells where messages were stored.
-type Receipt struct {
-	LogOffset   skua.LogOffset   // of the first record
-	End         skua.LogOffset   // behind the last record
-	QueueOffset skua.QueueOffset // of the first message
-	StoreTime   int64            // ms
+func (s *Store) Queue(topic string, id int32) *Queue {
+	k := queueKey{topic, id}
+	s.tableMu.RLock()
+	q := s.queues[k]
+	s.tableMu.RUnlock()
+	if q != nil {
+		return q
+	}
+	s.tableMu.Lock()
+	defer s.tableMu.Unlock()
+	if q = s.queues[k]; q == nil {
+		q = &Queue{store: s, topic: topic, id: id}
+		s.addQueueLocked(q)
+	}
+	return q
 }
 
-// Append stores the messages ms one behind the other in q and fills in their LogOffset, QueueOffset and StoreTime. When
-// it returns the bytes are in memory that outlives the process; see WhenDurable for the disk. Messages whose SysFlag
-// says prepared or rollback get no queue entry. It blocks for microseconds at most. Errors: *RefusedError.
-func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) { panic("skeleton") }
-
-// WhenDurable calls done once: with nil when everything before end is on disk, with ErrFlushTimeout when wait has
-// passed, or with the error that stopped the store. It does not block; done must not either. In asynchronous flush it
-// calls done before it returns.
-func (s *Store) WhenDurable(end skua.LogOffset, wait time.Duration, done func(error)) {
-	panic("skeleton")
+func (s *Store) addQueueLocked(q *Queue) {
+	s.queues[queueKey{q.topic, q.id}] = q
+	s.topics[q.topic] = append(s.topics[q.topic], q)
 }
 
-// Status is the outcome of a Read; its String is Java's GetMessageStatus.
-type Status int
-
-// ReadRequest asks for messages of a queue.
-type ReadRequest struct {
-	Offset      skua.QueueOffset
-	MaxMessages int
-	MaxBytes    int
-	Match       func(tagsCode int64) bool // nil: all
+// Topics returns the topics of which the store has queues, in no order.
+func (s *Store) Topics() []string {
+	s.tableMu.RLock()
+	defer s.tableMu.RUnlock()
+	names := make([]string, 0, len(s.topics))
+	for t := range s.topics {
+		names = append(names, t)
+	}
+	return names
 }
 
-// ReadResult holds records. It is reused by passing it again.
-type ReadResult struct {
-	Status         Status
-	Next, Min, Max skua.QueueOffset
-	Records        [][]byte // views, valid until Release
-	SuggestSlave   bool
+// Queues returns the queues of a topic that the store knows, in no order.
+func (s *Store) Queues(topic string) []*Queue {
+	s.tableMu.RLock()
+	defer s.tableMu.RUnlock()
+	return append([]*Queue(nil), s.topics[topic]...)
 }
 
-// Release gives the records back.
-func (r *ReadResult) Release() { panic("skeleton") }
+// DeleteTopic forgets the queues of a topic and removes their files. Their messages stay in the log until it is cut, but
+// cannot be read by queue any more. Handles of the queues become useless: appends fail, reads find nothing.
+func (s *Store) DeleteTopic(topic string) error {
+	s.tableMu.Lock()
+	qs := s.topics[topic]
+	delete(s.topics, topic)
+	for _, q := range qs {
+		delete(s.queues, queueKey{q.topic, q.id})
+	}
+	s.tableMu.Unlock()
+	if len(qs) == 0 {
+		return nil
+	}
+	s.log.mu.Lock()
+	for _, q := range qs {
+		q.deleted = true
+		q.visible.Store(0)
+		q.min.Store(0)
+	}
+	s.log.mu.Unlock()
+	s.flusher.mu.Lock() // nothing is being flushed
+	defer s.flusher.mu.Unlock()
+	var errs []error
+	for _, q := range qs {
+		errs = append(errs, q.remove())
+	}
+	if storable(topic) {
+		_ = os.Remove(filepath.Join(s.o.Dir, "consumequeue", topic)) // stays if there is something else in it
+	}
+	return errors.Join(errs...)
+}
 
-// Hot reports whether a Read at off will be served from memory, so that it may run where blocking is not allowed.
-func (s *Store) Hot(q *Queue, off skua.QueueOffset) bool { panic("skeleton") }
+// remove removes the files of a deleted queue.
+func (q *Queue) remove() error {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.tail, q.tailFrom, q.flushed = nil, 0, 0
+	if q.run == nil {
+		return nil
+	}
+	run := q.run
+	q.run = nil
+	return run.Remove()
+}
 
-// Read reads messages of q into out. It may block on the disk unless Hot.
-func (s *Store) Read(q *Queue, r ReadRequest, out *ReadResult) { panic("skeleton") }
+// Min is the offset of the first record in the log.
+func (s *Store) Min() skua.LogOffset {
+	begin, _ := s.log.run.Bounds()
+	return skua.LogOffset(begin)
+}
+
+// Max is the offset behind the last record that readers may see.
+func (s *Store) Max() skua.LogOffset {
+	if s.o.SyncFlush {
+		return skua.LogOffset(s.log.durable.Load())
+	}
+	return skua.LogOffset(s.log.end.Load())
+}
+
+// Durable is the offset before which everything is on disk.
+func (s *Store) Durable() skua.LogOffset { return skua.LogOffset(s.log.durable.Load()) }
+
+// Refused tells why appends fail at the moment; nil if they do not.
+func (s *Store) Refused() *RefusedError { return s.log.refused.Load() }

@@ -1,0 +1,150 @@
+package segment
+
+import (
+	"container/list"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
+)
+
+// Faults lets tests make the disk fail. Every function may be nil.
+type Faults struct {
+	// Write is asked before n bytes are written at off of a file; it returns how many of them really are, and the error
+	// that the writer then sees.
+	Write func(path string, off int64, n int) (int, error)
+	// Sync is asked before a file is synced.
+	Sync func(path string) error
+	// Reserve is asked before space is reserved.
+	Reserve func(path string) error
+}
+
+// Disk opens the files of any number of runs and keeps the most recently used ones open, so that idle runs cost no file
+// descriptors. It is safe for concurrent use.
+type Disk struct {
+	limit  int
+	faults Faults
+
+	mu   sync.Mutex
+	open map[fileKey]*handle
+	lru  list.List // of *handle, the most recently used at the front
+}
+
+type fileKey struct {
+	run   *Run
+	start int64
+}
+
+// handle is an open file. refs and dropped are guarded by Disk.mu.
+type handle struct {
+	key     fileKey
+	file    *os.File
+	refs    int
+	dropped bool // no longer in the table; closed when refs is 0
+	at      *list.Element
+}
+
+// NewDisk returns a Disk that keeps up to limit files open, more only while they are in use.
+func NewDisk(limit int, f Faults) *Disk {
+	return &Disk{limit: max(limit, 1), faults: f, open: map[fileKey]*handle{}}
+}
+
+// acquire returns the open file of r that starts at start; with create it is made if missing.
+func (d *Disk) acquire(r *Run, start int64, create bool) (*handle, error) {
+	k := fileKey{r, start}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h := d.open[k]; h != nil {
+		h.refs++
+		d.lru.MoveToFront(h.at)
+		return h, nil
+	}
+	f, err := openFile(r.Path(start), r.size, create)
+	if err != nil {
+		return nil, err
+	}
+	h := &handle{key: k, file: f, refs: 1}
+	h.at = d.lru.PushFront(h)
+	d.open[k] = h
+	d.shrinkLocked(d.limit)
+	return h, nil
+}
+
+func (d *Disk) release(h *handle) {
+	d.mu.Lock()
+	h.refs--
+	last := h.dropped && h.refs == 0
+	d.mu.Unlock()
+	if last {
+		h.file.Close()
+	}
+}
+
+// forget closes the file of r that starts at start, when its last user is done.
+func (d *Disk) forget(r *Run, start int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if h := d.open[fileKey{r, start}]; h != nil {
+		d.dropLocked(h)
+	}
+}
+
+// Close closes all files. Runs may still be used; they open their files again.
+func (d *Disk) Close() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.shrinkLocked(0)
+}
+
+func (d *Disk) shrinkLocked(limit int) {
+	for e := d.lru.Back(); e != nil && len(d.open) > limit; {
+		h := e.Value.(*handle)
+		e = e.Prev()
+		if h.refs == 0 {
+			d.dropLocked(h)
+		}
+	}
+}
+
+func (d *Disk) dropLocked(h *handle) {
+	delete(d.open, h.key)
+	d.lru.Remove(h.at)
+	h.dropped = true
+	if h.refs == 0 {
+		h.file.Close()
+	}
+}
+
+func openFile(path string, size int64, create bool) (*os.File, error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil || !create || !errors.Is(err, fs.ErrNotExist) {
+		return f, err
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return nil, err
+	}
+	if f, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o644); err != nil {
+		return nil, err
+	}
+	if err := f.Truncate(size); err != nil {
+		f.Close()
+		os.Remove(path)
+		return nil, err
+	}
+	return f, nil
+}
+
+// FileName is the name of the file that starts at start: 20 decimal digits.
+func FileName(start int64) string { return fmt.Sprintf("%020d", start) }
+
+// parseName reads a file name; ok is false for files that are not part of a run.
+func parseName(name string) (start int64, ok bool) {
+	if len(name) != 20 {
+		return 0, false
+	}
+	start, err := strconv.ParseInt(name, 10, 64)
+	return start, err == nil && start >= 0
+}

@@ -1,0 +1,59 @@
+package segment
+
+import (
+	"errors"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// reserve allocates the blocks of n bytes at off. Where the file system cannot, zeros are written; off must then be
+// behind all data.
+func reserve(f *os.File, off, n int64) error {
+	for {
+		switch err := unix.Fallocate(int(f.Fd()), 0, off, n); {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EOPNOTSUPP):
+			return writeZeros(f, off, n)
+		default:
+			return err
+		}
+	}
+}
+
+func writeZeros(f *os.File, off, n int64) error {
+	zeros := make([]byte, min(n, 1<<20))
+	for n > 0 {
+		m, err := f.WriteAt(zeros[:min(n, int64(len(zeros)))], off)
+		if err != nil {
+			return err
+		}
+		off, n = off+int64(m), n-int64(m)
+	}
+	return nil
+}
+
+// datasync makes the data of f durable, and of its attributes what reading it needs.
+func datasync(f *os.File) error {
+	for {
+		if err := unix.Fdatasync(int(f.Fd())); !errors.Is(err, unix.EINTR) {
+			return err
+		}
+	}
+}
+
+// cached reports whether the page at off is in memory.
+func cached(f *os.File, off int64) bool {
+	var b [1]byte
+	n, err := unix.Preadv2(int(f.Fd()), [][]byte{b[:]}, off, unix.RWF_NOWAIT)
+	return n == 1 && err == nil
+}
+
+func syncDir(dir string) error {
+	f, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
+}

@@ -1,0 +1,213 @@
+package store
+
+import (
+	"math"
+	"sync"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
+)
+
+// Receipt tells where messages were stored.
+type Receipt struct {
+	LogOffset   skua.LogOffset   // of the first record
+	End         skua.LogOffset   // behind the last record
+	QueueOffset skua.QueueOffset // of the first message
+	StoreTime   int64            // ms
+}
+
+// draft is the encoded form of the messages of one append, before it has its place.
+type draft struct {
+	buf  []byte
+	tags []int64 // tags code of each message
+	size []int32 // of each record
+}
+
+var drafts = sync.Pool{New: func() any { return new(draft) }}
+
+// maxKeptDraft is the capacity, bytes, above which a draft is not kept.
+const maxKeptDraft = 256 << 10
+
+func (d *draft) free() {
+	if cap(d.buf) <= maxKeptDraft {
+		drafts.Put(d)
+	}
+}
+
+// Append stores the messages ms one behind the other in q and fills in their LogOffset, QueueOffset, StoreTime and Size.
+// When it returns the bytes are in memory that outlives the process; see WhenDurable for the disk. Messages whose SysFlag
+// says prepared or rollback get no queue entry and queue offset 0. It blocks for microseconds, at most a second when the
+// disk cannot keep up. Topic and QueueID of the messages must be those of q. The messages are stored all or none.
+// It allocates nothing in the steady state. Errors: *RefusedError.
+func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
+	if len(ms) == 0 {
+		return Receipt{}, refusef(TopicInvalid, "no message given")
+	}
+	d := drafts.Get().(*draft)
+	defer d.free()
+	now := s.nowMs()
+	if err := s.encode(d, q, ms, now); err != nil {
+		return Receipt{}, err
+	}
+	l := s.log
+	l.mu.Lock()
+	at, refusal := l.roomLocked(int64(len(d.buf)))
+	if refusal == nil && q.deleted {
+		refusal = refusef(Deleted, "topic %s was deleted while the message was on its way", q.topic)
+	}
+	if refusal != nil {
+		l.mu.Unlock()
+		return Receipt{}, refusal
+	}
+	if now < l.mu.lastTime {
+		// Clocks go back, and appenders overtake one another: store times never decrease.
+		now = l.mu.lastTime
+		s.stamp(d, ms, now)
+	}
+	l.mu.lastTime = now
+	rec := s.placeLocked(d, q, ms, at, now)
+	l.mu.Unlock()
+	s.appended(rec.End)
+	if !s.o.SyncFlush {
+		s.arrive(q, ms, d.tags)
+	}
+	return rec, nil
+}
+
+// encode checks the messages and writes their records into d.
+func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) error {
+	d.buf, d.tags, d.size = d.buf[:0], d.tags[:0], d.size[:0]
+	body := 0
+	for _, m := range ms {
+		body += len(m.Body)
+		if err := s.check(q, m, body); err != nil {
+			return err
+		}
+		m.StoreTime = now
+		n := len(d.buf)
+		d.buf = record.Append(d.buf, m)
+		m.Size = int32(len(d.buf) - n)
+		d.size = append(d.size, m.Size)
+		d.tags = append(d.tags, s.tagsCode(m))
+	}
+	if n := int64(len(d.buf)); n > int64(s.o.MaxMessageSize)+recordExtra || n+record.BlankSize > s.o.SegmentSize {
+		return refusef(BodyTooLarge, "records of %d bytes, allowed are %d (maxMessageSize %d) and what fits into a commit log "+
+			"file of %d", n, int64(s.o.MaxMessageSize)+recordExtra, s.o.MaxMessageSize, s.o.SegmentSize)
+	}
+	return nil
+}
+
+func (s *Store) check(q *Queue, m *record.Message, body int) error {
+	switch {
+	case body > int(s.o.MaxMessageSize):
+		return refusef(BodyTooLarge, "the body has %d bytes, maxMessageSize is %d", body, s.o.MaxMessageSize)
+	case len(m.Properties) > record.MaxProperties:
+		return refusef(PropertiesTooLarge, "the properties have %d bytes, the limit is %d", len(m.Properties), record.MaxProperties)
+	case len(m.Topic) > math.MaxUint8 || !storable(q.topic) || string(m.Topic) != q.topic || m.QueueID != q.id:
+		return refusef(TopicInvalid, "message for %.300q queue %d, given to %.300q queue %d", m.Topic, m.QueueID, q.topic, q.id)
+	}
+	return nil
+}
+
+// stamp gives the messages of d another store time.
+func (s *Store) stamp(d *draft, ms []*record.Message, now int64) {
+	for i, m := range ms {
+		m.StoreTime = now
+		if s.o.TagsCode != nil {
+			d.tags[i] = s.o.TagsCode(m)
+		}
+	}
+}
+
+// placeLocked gives the records their offsets, copies them into the log and makes the queue entries.
+func (s *Store) placeLocked(d *draft, q *Queue, ms []*record.Message, at, now int64) Receipt {
+	r := Receipt{LogOffset: skua.LogOffset(at), End: skua.LogOffset(at + int64(len(d.buf))), StoreTime: now}
+	next, off := q.next, at
+	b := d.buf
+	for i, m := range ms {
+		m.LogOffset, m.QueueOffset = skua.LogOffset(off), 0
+		if m.Queued() {
+			m.QueueOffset = skua.QueueOffset(next)
+			next++
+		}
+		record.Place(b, m.QueueOffset, m.LogOffset, now)
+		s.log.mu.last = off
+		b, off = b[d.size[i]:], off+int64(d.size[i])
+	}
+	r.QueueOffset = ms[0].QueueOffset
+	s.log.putLocked(at, d.buf)
+	s.log.mu.stats.Messages += int64(len(ms))
+	s.log.mu.stats.Bytes += int64(len(d.buf))
+	if next != q.next {
+		s.enqueueLocked(d, q, ms, next)
+	}
+	return r
+}
+
+// enqueueLocked makes the queue entries of messages that have their places.
+func (s *Store) enqueueLocked(d *draft, q *Queue, ms []*record.Message, next int64) {
+	q.mu.Lock()
+	for i, m := range ms {
+		if !m.Queued() {
+			continue
+		}
+		q.tail = appendUnit(q.tail, int64(m.LogOffset), m.Size, d.tags[i])
+		q.maxLog = int64(m.LogOffset) + int64(m.Size)
+		if s.o.SyncFlush {
+			s.pending.push(pendingEntry{q, m.QueueOffset, d.tags[i], q.maxLog})
+		}
+	}
+	q.mu.Unlock()
+	q.next = next
+	if !q.dirty {
+		q.dirty = true
+		s.dirty = append(s.dirty, q)
+	}
+	if !s.o.SyncFlush {
+		q.visible.Store(next)
+	}
+}
+
+// appended tells the background goroutines that the log has grown to end.
+func (s *Store) appended(end skua.LogOffset) {
+	l := s.log
+	if s.o.SyncFlush || int64(end)-l.drained.Load() >= drainStep {
+		l.writer.ring()
+	}
+	s.busy.ring()
+	s.index.wake()
+	if l.reserved.Load()-int64(end) < min(reserveStep, s.o.SegmentSize/2) {
+		l.reserver.ring()
+	}
+}
+
+func (s *Store) arrive(q *Queue, ms []*record.Message, tags []int64) {
+	if s.o.Arrived == nil {
+		return
+	}
+	for i, m := range ms {
+		if m.Queued() {
+			s.o.Arrived(Arrival{Queue: q, Offset: m.QueueOffset, TagsCode: tags[i]})
+		}
+	}
+}
+
+func (s *Store) tagsCode(m *record.Message) int64 {
+	if s.o.TagsCode != nil {
+		return s.o.TagsCode(m)
+	}
+	return record.TagsCode(m.Properties)
+}
+
+// storable reports whether a topic can be the name of a directory.
+func storable(topic string) bool {
+	if topic == "" || topic == "." || topic == ".." || len(topic) > math.MaxUint8 {
+		return false
+	}
+	for i := range len(topic) {
+		if c := topic[i]; c == '/' || c == '\\' || c == 0 {
+			return false
+		}
+	}
+	return true
+}

@@ -1,0 +1,153 @@
+package store
+
+import (
+	"sync"
+	"time"
+
+	"github.com/skuamq/skua"
+)
+
+// pendingEntry is a queue entry that is not durable, and so not visible, yet.
+type pendingEntry struct {
+	queue  *Queue
+	offset skua.QueueOffset
+	tags   int64
+	end    int64 // log offset behind the record
+}
+
+// pendingList holds entries in the order of the log. It is filled under the log's lock; only the writer empties it.
+type pendingList struct {
+	mu   sync.Mutex
+	list []pendingEntry
+	free []pendingEntry // storage for the next list
+}
+
+func (p *pendingList) push(e pendingEntry) {
+	p.mu.Lock()
+	p.list = append(p.list, e)
+	p.mu.Unlock()
+}
+
+// take returns the entries before durable; they are valid until the next take.
+func (p *pendingList) take(durable int64) []pendingEntry {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	n := 0
+	for n < len(p.list) && p.list[n].end <= durable {
+		n++
+	}
+	taken := p.list[:n:n]
+	p.list, p.free = append(p.free[:0], p.list[n:]...), p.list[:0]
+	return taken
+}
+
+// publish makes visible what has become durable.
+func (s *Store) publish(durable int64) {
+	for _, e := range s.pending.take(durable) {
+		e.queue.visible.Store(int64(e.offset) + 1)
+		if s.o.Arrived != nil {
+			s.o.Arrived(Arrival{Queue: e.queue, Offset: e.offset, TagsCode: e.tags})
+		}
+	}
+	s.waiters.finish(durable, nil)
+}
+
+// waiter waits until the log is durable up to end.
+type waiter struct {
+	end      int64
+	deadline time.Time
+	done     func(error)
+}
+
+// waiterList holds those who wait for durability.
+type waiterList struct {
+	mu    sync.Mutex
+	list  []waiter
+	timer *time.Timer // fires at or before the first deadline; nil if never used
+	armed bool
+}
+
+// WhenDurable calls done once: with nil when everything before end is on disk, with ErrFlushTimeout when wait has
+// passed, or with the error that stopped the store. It does not block; done must not either. In asynchronous flush it
+// calls done before it returns.
+func (s *Store) WhenDurable(end skua.LogOffset, wait time.Duration, done func(error)) {
+	l := s.log
+	if !s.o.SyncFlush || int64(end) <= l.durable.Load() {
+		done(nil)
+		return
+	}
+	w := &s.waiters
+	w.mu.Lock()
+	w.list = append(w.list, waiter{int64(end), time.Now().Add(wait), done})
+	if !w.armed {
+		w.armed = true
+		if w.timer == nil {
+			w.timer = time.AfterFunc(wait, w.expire)
+		} else {
+			w.timer.Reset(wait)
+		}
+	}
+	w.mu.Unlock()
+	if int64(end) <= l.durable.Load() {
+		w.finish(l.durable.Load(), nil) // it became durable before the waiter was in the list
+	}
+	if r := l.ioFail.Load(); r != nil {
+		w.finish(l.durable.Load(), r)
+		return
+	}
+	l.writer.ring()
+}
+
+// finish answers those who wait for offsets up to durable, and all others too if err is not nil.
+func (w *waiterList) finish(durable int64, err error) {
+	w.remove(func(x waiter) (error, bool) {
+		if x.end <= durable {
+			return nil, true
+		}
+		return err, err != nil
+	})
+}
+
+// expire answers those whose time has passed.
+func (w *waiterList) expire() {
+	now := time.Now()
+	w.remove(func(x waiter) (error, bool) { return ErrFlushTimeout, !x.deadline.After(now) })
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.armed = len(w.list) > 0
+	if !w.armed {
+		return
+	}
+	first := w.list[0].deadline
+	for _, x := range w.list[1:] {
+		if x.deadline.Before(first) {
+			first = x.deadline
+		}
+	}
+	w.timer.Reset(max(time.Until(first), time.Millisecond))
+}
+
+// remove takes the waiters out of the list for which over says so, and answers them with its error, in order.
+func (w *waiterList) remove(over func(waiter) (error, bool)) {
+	type answer struct {
+		done func(error)
+		err  error
+	}
+	var few [64]answer
+	answers := few[:0]
+	w.mu.Lock()
+	kept := w.list[:0]
+	for _, x := range w.list {
+		if err, yes := over(x); yes {
+			answers = append(answers, answer{x.done, err})
+		} else {
+			kept = append(kept, x)
+		}
+	}
+	clear(w.list[len(kept):])
+	w.list = kept
+	w.mu.Unlock()
+	for _, a := range answers {
+		a.done(a.err)
+	}
+}

@@ -1,0 +1,243 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+)
+
+// drainLoop is the writer: it moves bytes from the staging ring to the segment files. In SyncFlush it syncs them too, so
+// that everything that was appended during one sync rides on the next.
+func (s *Store) drainLoop() {
+	l := s.log
+	for {
+		select {
+		case <-s.done.Done():
+			return
+		case <-l.writer.c:
+		}
+		l.writer.answer()
+		err := l.drain()
+		if err == nil && s.o.SyncFlush {
+			err = s.syncAndPublish()
+		}
+		if err != nil {
+			s.writeFailed(err)
+		}
+	}
+}
+
+// writeFailed answers those who wait for a disk that failed. A full one may recover in time.
+func (s *Store) writeFailed(err error) {
+	var r *RefusedError
+	if errors.As(err, &r) && r.Reason == DiskFull {
+		return
+	}
+	s.waiters.finish(s.log.durable.Load(), err)
+}
+
+func (s *Store) syncAndPublish() error {
+	durable, err := s.log.sync()
+	s.publish(durable)
+	return err
+}
+
+// reserveLoop takes disk space ahead of the appenders.
+func (s *Store) reserveLoop() {
+	l := s.log
+	for {
+		select {
+		case <-s.done.Done():
+			return
+		case <-l.reserver.c:
+		}
+		l.reserver.answer()
+		s.reserve()
+	}
+}
+
+func (s *Store) reserve() {
+	l := s.log
+	if l.staged == nil {
+		return // keepLoop tries to get it
+	}
+	if err := l.reserve(); err != nil && l.reserved.Load()-l.end.Load() < int64(s.o.MaxMessageSize) {
+		_ = l.failed(fmt.Errorf("commit log: %w", err))
+	}
+}
+
+// flusher is the state of the background flush.
+type flusher struct {
+	mu             sync.Mutex // held during a cycle
+	durable        position   // the log before it is on disk
+	written        position   // entries of all records before it are in queue files
+	synced         position   // and on disk
+	unsynced       map[*Queue]bool
+	warm           map[*Queue]int // queues with entries in memory, and the cycle of their last flush
+	cycle          int
+	lastSync       time.Time
+	syncAll        bool  // the next sync must reach files of which nothing is known
+	indexedAtStart int64 // from the checkpoint
+}
+
+// Pace of the background flush.
+const (
+	coolAfter     = 20               // cycles after which an idle queue gives its memory back
+	queueSyncTime = 10 * time.Second // between syncs of queue files
+	fewFiles      = 64               // up to so many queues are synced one by one
+)
+
+// flushLoop flushes in the background, as long as there is something to flush.
+func (s *Store) flushLoop() {
+	for {
+		select {
+		case <-s.done.Done():
+			return
+		case <-s.busy.c:
+		}
+		select {
+		case <-s.done.Done():
+			return
+		case <-time.After(drainDelay):
+		}
+		s.log.writer.ring()
+		select {
+		case <-s.done.Done():
+			return
+		case <-time.After(s.o.FlushInterval):
+		}
+		s.busy.answer()
+		s.flushCycle()
+		if s.flusher.hot() {
+			s.busy.ring() // come back, to let things cool down
+		}
+	}
+}
+
+// flushCycle moves everything that was appended before it into Java's files: first the log, then the queue entries that
+// point into it, then a checkpoint that says so.
+func (s *Store) flushCycle() {
+	if err := s.flush(); err != nil {
+		s.writeFailed(err)
+		return
+	}
+	if err := s.writeCheckpoints(false); err != nil {
+		s.o.Log.Warn("checkpoint cannot be written; the next start may take longer", "err", err)
+	}
+}
+
+func (s *Store) flush() error {
+	f := &s.flusher
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	dirty, target := s.takeDirty()
+	err := s.log.drain()
+	if err == nil {
+		err = s.flushQueues(dirty)
+	}
+	if err != nil {
+		s.giveBackDirty(dirty)
+		return err
+	}
+	f.written = target
+	if !s.o.SyncFlush {
+		if err := s.syncAndPublish(); err != nil {
+			return err
+		}
+	}
+	f.durable = target
+	return s.syncQueues(false)
+}
+
+// takeDirty returns the queues with unwritten entries, and the position before which all records have their entries in
+// files once these queues are flushed.
+func (s *Store) takeDirty() ([]*Queue, position) {
+	l := s.log
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	dirty := s.dirty
+	s.dirty = nil
+	for _, q := range dirty {
+		q.dirty = false
+	}
+	return dirty, position{End: l.end.Load(), Last: l.mu.last, Time: l.mu.lastTime}
+}
+
+// giveBackDirty undoes takeDirty for queues that could not be written.
+func (s *Store) giveBackDirty(qs []*Queue) {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	for _, q := range qs {
+		if !q.dirty {
+			q.dirty = true
+			s.dirty = append(s.dirty, q)
+		}
+	}
+}
+
+// flushQueues writes the entries of the dirty queues, and lets those cool down that have long been idle.
+func (s *Store) flushQueues(dirty []*Queue) error {
+	f := &s.flusher
+	f.cycle++
+	for _, q := range dirty {
+		if err := q.flush(); err != nil {
+			return s.log.failed(err)
+		}
+		f.warm[q] = f.cycle
+		f.unsynced[q] = true
+	}
+	for q, cycle := range f.warm {
+		if f.cycle-cycle > coolAfter {
+			q.cool()
+			delete(f.warm, q)
+		}
+	}
+	if len(f.warm) == 0 && s.log.staged != nil {
+		s.log.staged.relax()
+	}
+	return nil
+}
+
+// syncQueues makes the queue files durable: now and then, as the log can rebuild what they lose with the machine.
+func (s *Store) syncQueues(now bool) error {
+	f := &s.flusher
+	if !now && time.Since(f.lastSync) < queueSyncTime {
+		return nil
+	}
+	if f.syncAll || len(f.unsynced) > fewFiles {
+		if err := syncFileSystem(s.o.Dir); err != nil {
+			return s.log.failed(err)
+		}
+	} else {
+		for q := range f.unsynced {
+			if err := q.sync(); err != nil {
+				return s.log.failed(err)
+			}
+		}
+	}
+	clear(f.unsynced)
+	f.syncAll = false
+	f.synced, f.lastSync = f.written, time.Now()
+	return nil
+}
+
+// flushAll puts everything on disk.
+func (s *Store) flushAll() error {
+	if err := s.flush(); err != nil {
+		return err
+	}
+	if err := s.syncAndPublish(); err != nil {
+		return err
+	}
+	s.flusher.mu.Lock()
+	defer s.flusher.mu.Unlock()
+	return s.syncQueues(true)
+}
+
+// hot reports whether queues keep entries in memory.
+func (f *flusher) hot() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return len(f.warm) > 0
+}

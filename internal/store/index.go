@@ -1,0 +1,318 @@
+package store
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
+)
+
+// indexer builds the index behind the appenders: it reads the log, so that what it has not done is never lost. All its
+// methods do nothing on nil, which stands for messageIndexEnable=false.
+type indexer struct {
+	s    *Store
+	dir  string
+	bell bell
+	pos  atomic.Int64 // log offset before which everything is indexed
+	full atomic.Int64 // time of the last item of the newest file that is full and on disk, ms
+
+	mu     sync.RWMutex // held for writing while files change
+	files  []*indexFile // oldest first
+	buf    []byte
+	failed bool // the last attempt failed, which was logged
+}
+
+// openIndex opens the index files. After a crash which may have lost a part of them, those that Java does not trust are
+// made again.
+func (s *Store) openIndex(r *recovery) error {
+	if s.o.NoIndex {
+		return nil
+	}
+	x := &indexer{s: s, dir: filepath.Join(s.o.Dir, "index"), bell: newBell()}
+	s.index = x
+	x.full.Store(s.java.index)
+	intact := !r.crashed || r.staged != nil && r.own.boot == bootID()
+	names, err := indexNames(x.dir)
+	if err != nil {
+		return err
+	}
+	for _, path := range names {
+		f, err := openIndexFile(path, s.o.IndexSlots, s.o.IndexItems)
+		if err != nil {
+			return err
+		}
+		if !intact && f.endTime() > s.java.index {
+			f.close()
+			if err := os.Remove(path); err != nil {
+				return fmt.Errorf("store: %w", err)
+			}
+			s.o.Log.Info("index file was not closed before the crash; it is made again", "file", path)
+			continue
+		}
+		x.files = append(x.files, f)
+	}
+	begin, pos := int64(s.Min()), int64(0)
+	if n := len(x.files); n > 0 {
+		pos = x.files[n-1].endOffset()
+		if intact && r.ownOK {
+			pos = max(pos, r.own.indexed)
+		}
+	}
+	x.pos.Store(min(max(pos, begin), s.log.end.Load()))
+	x.bell.ring()
+	return nil
+}
+
+// indexNames lists the index files, oldest first.
+func indexNames(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() && len(e.Name()) == len("20060102150405000") {
+			names = append(names, filepath.Join(dir, e.Name()))
+		}
+	}
+	slices.Sort(names)
+	return names, nil
+}
+
+func (x *indexer) wake() {
+	if x != nil {
+		x.bell.ring()
+	}
+}
+
+// position is the log offset before which everything is indexed.
+func (x *indexer) position() int64 {
+	if x == nil {
+		return 0
+	}
+	return x.pos.Load()
+}
+
+// flushedTime is what Java's checkpoint says of the index.
+func (x *indexer) flushedTime() int64 {
+	if x == nil {
+		return 0
+	}
+	return x.full.Load()
+}
+
+func (s *Store) indexLoop() {
+	x := s.index
+	for {
+		select {
+		case <-s.done.Done():
+			return
+		case <-x.bell.c:
+		}
+		select {
+		case <-s.done.Done():
+			return
+		case <-time.After(drainDelay):
+		}
+		x.bell.answer()
+		for x.step(s.done.Done()) {
+		}
+	}
+}
+
+// indexStep is how much of the log is read at a time, bytes.
+const indexStep = 1 << 20
+
+// step indexes some of the log and reports whether there is more.
+func (x *indexer) step(stop <-chan struct{}) bool {
+	select {
+	case <-stop:
+		return false
+	default:
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	pos, end := x.pos.Load(), int64(x.s.Max())
+	if begin := int64(x.s.Min()); pos < begin {
+		pos = begin
+		x.pos.Store(pos)
+	}
+	if pos >= end {
+		return false
+	}
+	err := x.indexLocked(pos, end)
+	if err != nil && !x.failed {
+		x.s.o.Log.Warn("index is behind; queries by key miss the newest messages", "log offset", x.pos.Load(), "err", err)
+	}
+	x.failed = err != nil
+	return err == nil
+}
+
+// indexLocked reads some of the log from pos on and indexes the records in it.
+func (x *indexer) indexLocked(pos, end int64) error {
+	size := x.s.o.SegmentSize
+	n := min(indexStep, end-pos, size-pos%size)
+	for {
+		x.buf = slices.Grow(x.buf[:0], int(n))[:n]
+		if err := x.s.log.read(x.buf, pos); err != nil {
+			return err
+		}
+		done, err := x.records(x.buf, pos)
+		switch {
+		case done > 0:
+			return nil
+		case errors.Is(err, record.ErrBlank):
+			x.pos.Store(pos - pos%size + size)
+			return nil
+		case !errors.Is(err, record.ErrShort) || n == min(end-pos, size-pos%size):
+			return fmt.Errorf("log offset %d: %w", pos, err)
+		}
+		n = min(8*n, end-pos, size-pos%size)
+	}
+}
+
+// records indexes the whole records in b, which are at pos in the log, and returns how many bytes they have.
+func (x *indexer) records(b []byte, pos int64) (done int, err error) {
+	for done < len(b) {
+		m, n, err := record.Decode(b[done:])
+		if err != nil {
+			return done, err
+		}
+		if err := x.add(&m); err != nil {
+			return done, err
+		}
+		done += n
+		x.pos.Store(pos + int64(done))
+	}
+	return done, nil
+}
+
+// add indexes the keys of one record.
+func (x *indexer) add(m *record.Message) error {
+	if m.Transaction() == record.FlagTransactionRollback {
+		return nil
+	}
+	var err error
+	eachKey(m.Properties, func(key []byte) bool {
+		var f *indexFile
+		if f, err = x.fileFor(m); err != nil || int64(m.LogOffset) < f.endOffset() {
+			return false
+		}
+		err = f.put(keyHash(m.Topic, key), int64(m.LogOffset), m.StoreTime)
+		return err == nil
+	})
+	return err
+}
+
+// eachKey calls yield with the keys under which a message is found: its unique key, and each word of KEYS.
+func eachKey(properties []byte, yield func(key []byte) bool) {
+	if k, ok := record.Property(properties, skua.PropUniqueKey); ok && !yield(k) {
+		return
+	}
+	keys, _ := record.Property(properties, skua.PropKeys)
+	for len(keys) > 0 {
+		var k []byte
+		k, keys, _ = bytes.Cut(keys, []byte{' '})
+		if len(k) > 0 && !yield(k) {
+			return
+		}
+	}
+}
+
+// fileFor returns the file that takes the next item, a new one if the last is full.
+func (x *indexer) fileFor(m *record.Message) (*indexFile, error) {
+	var lastTime, lastOffset int64
+	if n := len(x.files); n > 0 {
+		last := x.files[n-1]
+		if !last.full() {
+			return last, nil
+		}
+		if err := last.sync(); err != nil {
+			return nil, err
+		}
+		lastTime, lastOffset = last.endTime(), last.endOffset()
+		x.full.Store(lastTime)
+	}
+	if err := os.MkdirAll(x.dir, 0o755); err != nil {
+		return nil, err
+	}
+	f, err := openIndexFile(x.newPath(), x.s.o.IndexSlots, x.s.o.IndexItems)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.seed(lastTime, lastOffset); err != nil {
+		f.close()
+		os.Remove(f.path)
+		return nil, err
+	}
+	x.files = append(x.files, f)
+	return f, nil
+}
+
+// newPath names a file by the local time, later than all there are.
+func (x *indexer) newPath() string {
+	for t := x.s.o.Now(); ; t = t.Add(time.Millisecond) {
+		name := t.Format("20060102150405") + fmt.Sprintf("%03d", t.Nanosecond()/1e6)
+		path := filepath.Join(x.dir, name)
+		if n := len(x.files); n == 0 || path > x.files[n-1].path {
+			return path
+		}
+	}
+}
+
+// dropBefore removes the files whose newest item is of a record before off, except the last file.
+func (x *indexer) dropBefore(off int64) error {
+	if x == nil {
+		return nil
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for len(x.files) > 1 && x.files[0].endOffset() < off {
+		f := x.files[0]
+		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		f.close()
+		x.files = x.files[1:]
+	}
+	return nil
+}
+
+// close indexes what is left and puts the files on disk.
+func (x *indexer) close() error {
+	if x == nil {
+		return nil
+	}
+	for x.step(nil) {
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	if n := len(x.files); n > 0 {
+		if err := x.files[n-1].sync(); err != nil {
+			return err
+		}
+		x.full.Store(max(x.full.Load(), x.files[n-1].endTime()))
+	}
+	return nil
+}
+
+func (x *indexer) unmap() {
+	if x == nil {
+		return
+	}
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	for _, f := range x.files {
+		f.close()
+	}
+	x.files = nil
+}

@@ -1,0 +1,279 @@
+package store
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// Figures of the write path.
+const (
+	drainStep   = 1 << 20                 // the writer is woken when so many bytes wait
+	drainDelay  = 20 * time.Millisecond   // and otherwise after this time
+	maxDrain    = 4 << 20                 // bytes of one write
+	maxAppendIn = 1000 * time.Millisecond // appenders wait for space no longer
+)
+
+// commitLog is the log: the staging ring in front of the segment files.
+//
+// Offsets only grow, in this order: durable <= drained <= end <= reserved, and end - drained <= size of the ring.
+type commitLog struct {
+	run    *segment.Run
+	log    *slog.Logger
+	staged *ring // nil while there is no space for it
+
+	drained  atomic.Int64 // bytes before it are in the segment files
+	durable  atomic.Int64 // bytes before it are on disk
+	reserved atomic.Int64 // disk space is reserved up to here
+	base     int64        // bytes before it are not in the ring
+	claimed  atomic.Int64 // bytes before it minus the ring's size are overwritten
+	end      atomic.Int64 // written under mu; bytes before it are complete
+
+	mu struct {
+		sync.Mutex
+		space     sync.Cond // something below changed in favour of waiting appenders
+		lastTime  int64     // newest store time, ms
+		last      int64     // offset of the last record, -1 if there is none
+		refusal   *RefusedError
+		permanent bool // refusal stays until the restart
+		waiting   int  // appenders in space.Wait
+		stats     Stats
+	}
+	refused atomic.Pointer[RefusedError] // mu.refusal for those who hold no lock
+
+	drainMu sync.Mutex // held while draining
+	ioFail  atomic.Pointer[RefusedError]
+
+	writer   bell // rung when there is something to drain
+	reserver bell // rung when space runs short
+}
+
+// bell wakes one goroutine, once, however often it is rung before that goroutine looks.
+type bell struct {
+	rung atomic.Bool
+	c    chan struct{}
+}
+
+func newBell() bell { return bell{c: make(chan struct{}, 1)} }
+
+func (b *bell) ring() {
+	if !b.rung.Load() && b.rung.CompareAndSwap(false, true) {
+		b.c <- struct{}{}
+	}
+}
+
+// answer is called by the woken goroutine before it looks for work.
+func (b *bell) answer() { b.rung.Store(false) }
+
+// roomLocked waits until n bytes can be appended and returns where. It writes the blank that ends a file if they do not
+// fit there. n plus a blank must fit into a file, and four times into the ring.
+func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
+	var deadline time.Time
+	for {
+		if r := l.mu.refusal; r != nil {
+			return 0, r
+		}
+		at, tail := l.end.Load(), int64(0)
+		if left := l.run.FileSize() - at%l.run.FileSize(); n+record.BlankSize > left {
+			tail = left
+		}
+		stop := at + tail + n
+		if stop-l.drained.Load() <= l.staged.size && stop <= l.reserved.Load() {
+			if tail > 0 {
+				l.blankLocked(at, tail)
+			}
+			return at + tail, nil
+		}
+		if stop > l.reserved.Load() {
+			l.reserver.ring()
+		}
+		l.writer.ring()
+		now := time.Now()
+		if deadline.IsZero() {
+			l.mu.stats.Waits++
+			defer func() { l.mu.stats.WaitTime += int64(time.Since(now)) }()
+			deadline = now.Add(maxAppendIn)
+			t := time.AfterFunc(maxAppendIn, l.wake)
+			defer t.Stop()
+		}
+		if now.After(deadline) {
+			return 0, refusef(Busy, "the disk has taken nothing for %v while %d bytes wait for it; look for other load on it",
+				maxAppendIn, at-l.drained.Load())
+		}
+		l.mu.waiting++
+		l.mu.space.Wait()
+		l.mu.waiting--
+	}
+}
+
+// blankLocked fills the rest of a file, n bytes at at.
+func (l *commitLog) blankLocked(at, n int64) {
+	l.claimed.Store(at + n)
+	b := l.staged.slice(at, n)
+	clear(b)
+	record.AppendBlank(b[:0], n)
+	l.publishLocked(at + n)
+}
+
+// putLocked copies b to the end of the log.
+func (l *commitLog) putLocked(at int64, b []byte) {
+	stop := at + int64(len(b))
+	l.claimed.Store(stop)
+	copy(l.staged.slice(at, int64(len(b))), b)
+	l.publishLocked(stop)
+}
+
+func (l *commitLog) publishLocked(end int64) {
+	l.staged.end.Store(end) // from here on the bytes survive the process
+	l.end.Store(end)
+}
+
+// wake lets waiting appenders look again.
+func (l *commitLog) wake() {
+	l.mu.Lock()
+	if l.mu.waiting > 0 {
+		l.mu.space.Broadcast()
+	}
+	l.mu.Unlock()
+}
+
+// drain writes everything that is staged to the segment files. When it returns nil, what was in the log at the call is
+// in the files.
+func (l *commitLog) drain() error {
+	l.drainMu.Lock()
+	defer l.drainMu.Unlock()
+	if r := l.ioFail.Load(); r != nil {
+		return r
+	}
+	if l.staged == nil {
+		return nil
+	}
+	stop := l.end.Load()
+	for at := l.drained.Load(); at < stop; {
+		n := min(stop-at, maxDrain, l.staged.size)
+		if err := l.run.WriteAt(l.staged.slice(at, n), at); err != nil {
+			return l.failed(err)
+		}
+		at += n
+		l.staged.drained.Store(at)
+		l.drained.Store(at)
+		l.wake()
+	}
+	return nil
+}
+
+// sync makes durable what was drained, and returns how far the log is durable then.
+func (l *commitLog) sync() (int64, error) {
+	if r := l.ioFail.Load(); r != nil {
+		return l.durable.Load(), r
+	}
+	from, to := l.durable.Load(), l.drained.Load()
+	if from == to {
+		return to, nil
+	}
+	if err := l.run.Sync(from, to); err != nil {
+		return from, l.failed(err)
+	}
+	l.durable.Store(to)
+	return to, nil
+}
+
+// failed notes that the disk did not take bytes that the log has. A full disk is a passing trouble, as the bytes stay in
+// the ring; after any other failure nobody knows what the disk holds, so that nothing is accepted until a restart, which
+// reads it all again.
+func (l *commitLog) failed(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		r := &RefusedError{Reason: DiskFull, Detail: "the log cannot be written; free space, the store then goes on by itself", Err: err}
+		l.refuse(r, false)
+		return r
+	}
+	r := &RefusedError{Reason: Failed, Detail: "the disk failed; nothing is accepted until the broker is restarted", Err: err}
+	l.ioFail.CompareAndSwap(nil, r)
+	l.refuse(r, true)
+	return r
+}
+
+// refuse makes appends fail with r, or succeed again if r is nil. A permanent refusal cannot be replaced.
+func (l *commitLog) refuse(r *RefusedError, permanent bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.mu.permanent {
+		return
+	}
+	old := l.mu.refusal
+	l.mu.refusal, l.mu.permanent = r, permanent
+	l.refused.Store(r)
+	l.mu.space.Broadcast()
+	switch {
+	case r != nil && (old == nil || old.Reason != r.Reason) && r.Reason != Closed:
+		l.log.Error("store refuses messages", "reason", r.Reason.String(), "detail", r.Detail, "err", r.Err)
+	case r == nil && old != nil:
+		l.log.Info("store takes messages again", "refused before", old.Reason.String())
+	}
+}
+
+// reserve takes disk space ahead of the end of the log.
+func (l *commitLog) reserve() error {
+	size := l.run.FileSize()
+	ahead := min(2*reserveStep, size)
+	for {
+		at := l.reserved.Load()
+		if at-l.end.Load() >= ahead {
+			return nil
+		}
+		n := min(reserveStep, size-at%size)
+		if err := l.run.Reserve(at, n); err != nil {
+			return err
+		}
+		l.reserved.Store(at + n)
+		l.wake()
+	}
+}
+
+// read copies the len(p) bytes of the log at off. Errors: segment.ErrOutside when they are not there, or no more.
+func (l *commitLog) read(p []byte, off int64) error {
+	n := int64(len(p))
+	if off < 0 || off+n > l.end.Load() {
+		return segment.ErrOutside
+	}
+	if l.inRing(off) {
+		copy(p, l.staged.slice(off, n))
+		// An appender may have come round meanwhile; then the bytes are in the files.
+		if off >= l.claimed.Load()-l.staged.size {
+			return nil
+		}
+	}
+	if drained := l.drained.Load(); off+n > drained && off < drained {
+		if err := l.read(p[drained-off:], drained); err != nil {
+			return err
+		}
+		p = p[:drained-off]
+	}
+	return l.run.ReadAt(p, off)
+}
+
+// inRing reports whether off is to be read from the ring: always when it is not drained, and else when it is in the
+// newer half, which will not be overwritten soon.
+func (l *commitLog) inRing(off int64) bool {
+	return l.staged != nil && off >= l.base && (off >= l.drained.Load() || off >= l.end.Load()-l.staged.size/2)
+}
+
+// position returns the end of the log together with the offset of the last record before it.
+func (l *commitLog) position() position {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return position{End: l.end.Load(), Last: l.mu.last, Time: l.mu.lastTime}
+}
+
+// position is a place between two records.
+type position struct {
+	End  int64 // the place
+	Last int64 // offset of the record before it, -1 if unknown
+	Time int64 // store time of that record, ms
+}

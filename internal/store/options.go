@@ -1,0 +1,129 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// Options configure a store. Zero values are Java's defaults.
+type Options struct {
+	Dir            string        // storePathRootDir
+	CommitLogDirs  []string      // storePathCommitLog; Dir/commitlog
+	SegmentSize    int64         // mappedFileSizeCommitLog, bytes; 1 GiB
+	QueueFileSize  int64         // mappedFileSizeConsumeQueue, bytes; 6,000,000; rounded up to whole units of 20
+	IndexSlots     int32         // maxHashSlotNum; 5,000,000
+	IndexItems     int32         // maxIndexNum; 20,000,000
+	NoIndex        bool          // messageIndexEnable=false
+	SyncFlush      bool          // flushDiskType=SYNC_FLUSH
+	FlushInterval  time.Duration // between background flushes; 500 ms
+	MaxMessageSize int32         // body, bytes; 4 MiB
+	ReservedTime   time.Duration // fileReservedTime; 72 h
+	DeleteWhen     string        // hours of the day, separated by semicolons; "04"
+	MaxUsedRatio   int           // diskMaxUsedSpaceRatio, percent; 75
+	WarnRatio      float64       // diskSpaceWarningLevelRatio: above it writes are refused; 0.90
+	ForceRatio     float64       // diskSpaceCleanForciblyRatio; 0.85
+	CheckCRC       bool          // checkCRCOnRecover
+	StagingSize    int64         // bytes of <Dir>/skua/staging; 32 MiB, more if MaxMessageSize asks for it
+	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
+	// it to give delayed messages their delivery time. It is called at append and during recovery with the store time.
+	TagsCode func(m *record.Message) int64
+	// Arrived is called after entries became visible to readers: on the appending goroutine, or on the flushing one in
+	// SyncFlush. It must not block or call Append.
+	Arrived func(a Arrival)
+	Now     func() time.Time // time.Now
+	Log     *slog.Logger
+	// Usage tells how full the file system of a directory is; nil asks the system. Tests fill disks with it.
+	Usage  func(dir string) (DiskUsage, error)
+	Faults segment.Faults // makes the disk fail in tests
+}
+
+// Sizes that do not depend on options, bytes.
+const (
+	unitSize    = 20        // of a queue entry
+	recordExtra = 64 << 10  // what a record may have beyond MaxMessageSize
+	pageSize    = 64 << 10  // a multiple of every page size in use
+	reserveStep = 32 << 20  // disk space is taken in such steps
+	maxStaging  = 256 << 20 // of Options.StagingSize
+)
+
+// withDefaults fills in what is zero and checks the rest.
+func (o Options) withDefaults() (Options, error) {
+	if o.Dir == "" {
+		return o, fmt.Errorf("store: no directory given (storePathRootDir)")
+	}
+	if len(o.CommitLogDirs) == 0 {
+		o.CommitLogDirs = []string{filepath.Join(o.Dir, "commitlog")}
+	}
+	setDefault(&o.SegmentSize, 1<<30)
+	setDefault(&o.QueueFileSize, 6_000_000)
+	setDefault(&o.IndexSlots, 5_000_000)
+	setDefault(&o.IndexItems, 20_000_000)
+	setDefault(&o.FlushInterval, 500*time.Millisecond)
+	setDefault(&o.MaxMessageSize, 4<<20)
+	setDefault(&o.ReservedTime, 72*time.Hour)
+	setDefault(&o.MaxUsedRatio, 75)
+	setDefault(&o.WarnRatio, 0.90)
+	setDefault(&o.ForceRatio, 0.85)
+	setDefault(&o.StagingSize, 32<<20)
+	setDefault(&o.DeleteWhen, "04")
+	o.QueueFileSize = (o.QueueFileSize + unitSize - 1) / unitSize * unitSize
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	if o.Log == nil {
+		o.Log = slog.New(slog.DiscardHandler)
+	}
+	if o.Usage == nil {
+		o.Usage = diskUsage
+	}
+	o.StagingSize = max(o.StagingSize, 4*(int64(o.MaxMessageSize)+recordExtra))
+	o.StagingSize = (o.StagingSize + pageSize - 1) / pageSize * pageSize
+	if _, err := parseHours(o.DeleteWhen); err != nil {
+		return o, err
+	}
+	switch {
+	case o.SegmentSize < 4096:
+		return o, fmt.Errorf("store: mappedFileSizeCommitLog is %d, the least is 4096 bytes", o.SegmentSize)
+	case o.MaxMessageSize < 0 || o.StagingSize > maxStaging:
+		return o, fmt.Errorf("store: maxMessageSize is %d, it must be between 1 and %d bytes", o.MaxMessageSize, maxStaging/4-recordExtra)
+	}
+	return o, nil
+}
+
+func setDefault[T int | int32 | int64 | float64 | string | time.Duration](v *T, d T) {
+	var zero T
+	if *v == zero {
+		*v = d
+	}
+}
+
+// parseHours reads deleteWhen: hours of the day separated by semicolons.
+func parseHours(s string) ([]int, error) {
+	var hours []int
+	for _, f := range strings.Split(s, ";") {
+		if f = strings.TrimSpace(f); f == "" {
+			continue
+		}
+		h, err := strconv.Atoi(f)
+		if err != nil || h < 0 || h > 23 {
+			return nil, fmt.Errorf("store: deleteWhen %q: %q is no hour from 00 to 23", s, f)
+		}
+		hours = append(hours, h)
+	}
+	return hours, nil
+}
+
+// Arrival tells of a message that became visible.
+type Arrival struct {
+	Queue    *Queue
+	Offset   skua.QueueOffset
+	TagsCode int64
+}

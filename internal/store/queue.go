@@ -1,0 +1,233 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"math"
+	"path/filepath"
+	"sort"
+	"strconv"
+	"sync"
+	"sync/atomic"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// Queue is a queue of a topic: one entry for each message, in order.
+//
+// An entry is 20 bytes: i64 log offset, i32 size of the record, i64 tags code. The newest are in memory, in the very
+// form in which they are written; all that were written are in files.
+type Queue struct {
+	store *Store
+	topic string
+	id    int32
+
+	visible atomic.Int64 // readers see offsets before it
+	min     atomic.Int64 // and from here
+
+	// Guarded by Store.log.mu.
+	next    int64 // offset of the next message
+	dirty   bool  // in Store.dirty
+	deleted bool
+
+	mu       sync.RWMutex
+	run      *segment.Run // nil until there are files
+	tail     []byte       // entries from tailFrom on
+	tailFrom int64
+	flushed  int64 // entries before it are in the files
+	synced   int64 // and on disk, as far as is known
+	maxLog   int64 // behind the record of the last entry
+}
+
+// keepUnits is how many flushed entries a busy queue keeps in memory.
+const keepUnits = 1024
+
+// unit is a queue entry.
+type unit struct {
+	log  int64 // log offset
+	size int32
+	tags int64
+}
+
+func appendUnit(b []byte, log int64, size int32, tags int64) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(log))
+	b = binary.BigEndian.AppendUint32(b, uint32(size))
+	return binary.BigEndian.AppendUint64(b, uint64(tags))
+}
+
+// decodeUnit reads an entry. ok is false where no entry was written.
+func decodeUnit(b []byte) (u unit, ok bool) {
+	u.log = int64(binary.BigEndian.Uint64(b))
+	u.size = int32(binary.BigEndian.Uint32(b[8:]))
+	u.tags = int64(binary.BigEndian.Uint64(b[12:]))
+	return u, u.log >= 0 && u.size > 0
+}
+
+// filler reports whether the entry stands for no message: the first file of a queue that does not begin at 0 is filled
+// with them.
+func (u unit) filler() bool { return u.log == 0 && u.size == math.MaxInt32 }
+
+// Topic is the topic's name.
+func (q *Queue) Topic() string { return q.topic }
+
+// ID is the queue's number.
+func (q *Queue) ID() int32 { return q.id }
+
+// Min is the first offset that can be read; equal to Max if none can.
+func (q *Queue) Min() skua.QueueOffset { return skua.QueueOffset(q.min.Load()) }
+
+// Max is the offset of the next message to become visible.
+func (q *Queue) Max() skua.QueueOffset { return skua.QueueOffset(q.visible.Load()) }
+
+// units copies entries from offset from on into b, whole ones only, and returns how many it copied: as many as there are
+// before the queue's end and as fit, but none beyond the boundary between files and memory.
+func (q *Queue) units(b []byte, from int64) (int, error) {
+	q.mu.RLock()
+	if from >= q.tailFrom {
+		n := 0
+		if at := (from - q.tailFrom) * unitSize; at < int64(len(q.tail)) {
+			n = copy(b[:len(b)/unitSize*unitSize], q.tail[at:]) / unitSize
+		}
+		q.mu.RUnlock()
+		return n, nil
+	}
+	run, stop := q.run, q.tailFrom
+	q.mu.RUnlock()
+	n := min(int64(len(b)/unitSize), stop-from)
+	if run == nil {
+		return 0, segment.ErrOutside
+	}
+	if err := run.ReadAt(b[:n*unitSize], from*unitSize); err != nil {
+		return 0, err
+	}
+	return int(n), nil
+}
+
+// unit reads one entry.
+func (q *Queue) unit(at int64) (unit, error) {
+	var b [unitSize]byte
+	n, err := q.units(b[:], at)
+	if err != nil || n == 0 {
+		return unit{}, errors.Join(err, segment.ErrOutside)
+	}
+	u, ok := decodeUnit(b[:])
+	if !ok {
+		return unit{}, segment.ErrOutside
+	}
+	return u, nil
+}
+
+// cached reports whether the entries from off on are in memory, here or at the system.
+func (q *Queue) cached(off int64) bool {
+	q.mu.RLock()
+	run, here := q.run, off >= q.tailFrom
+	q.mu.RUnlock()
+	return here || run != nil && run.Cached(off*unitSize)
+}
+
+// search returns the first offset in [lo, hi) whose entry is as wanted, hi if none is. Entries that cannot be read count
+// as not wanted.
+func (q *Queue) search(lo, hi int64, wanted func(unit) bool) int64 {
+	return lo + int64(sort.Search(int(hi-lo), func(i int) bool {
+		u, err := q.unit(lo + int64(i))
+		return err == nil && wanted(u)
+	}))
+}
+
+// correctMin sets Min to the first entry whose record is still in the log, which begins at logMin.
+func (q *Queue) correctMin(logMin int64) {
+	lo, hi := q.begin(), q.visible.Load()
+	q.min.Store(q.search(lo, hi, func(u unit) bool { return u.log >= logMin && !u.filler() }))
+}
+
+// begin is the offset of the first entry that exists, live or not.
+func (q *Queue) begin() int64 {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	if q.run != nil {
+		if begin, end := q.run.Bounds(); end > begin {
+			return begin / unitSize
+		}
+	}
+	return q.tailFrom
+}
+
+// flush writes the entries that are not in files yet. It must not run twice at a time.
+func (q *Queue) flush() error {
+	q.mu.Lock()
+	from := q.flushed
+	b := q.tail[(from-q.tailFrom)*unitSize:]
+	if q.run == nil && len(b) > 0 {
+		run, err := segment.Open(q.store.queueDisk, q.store.o.QueueFileSize, q.dir())
+		if err != nil {
+			q.mu.Unlock()
+			return err
+		}
+		q.run = run
+	}
+	run := q.run
+	q.mu.Unlock()
+	if len(b) == 0 {
+		return nil
+	}
+	if err := fillFirst(run, from*unitSize); err != nil {
+		return err
+	}
+	// Appenders only add behind b, and only flush moves it.
+	if err := run.WriteAt(b, from*unitSize); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.flushed = from + int64(len(b)/unitSize)
+	if old := q.flushed - q.tailFrom - keepUnits; old > keepUnits {
+		q.tail = q.tail[:copy(q.tail, q.tail[old*unitSize:])]
+		q.tailFrom += old
+	}
+	return nil
+}
+
+// sync makes the files durable.
+func (q *Queue) sync() error {
+	q.mu.RLock()
+	run, from, to := q.run, q.synced, q.flushed
+	q.mu.RUnlock()
+	if run == nil || from == to {
+		return nil
+	}
+	if err := run.Sync(from*unitSize, to*unitSize); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	q.synced = to
+	q.mu.Unlock()
+	return nil
+}
+
+// cool forgets the entries in memory that are in files.
+func (q *Queue) cool() {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.flushed == q.tailFrom+int64(len(q.tail)/unitSize) {
+		q.tail, q.tailFrom = nil, q.flushed
+	}
+}
+
+// fillFirst writes fillers in front of the first entry of a queue that does not begin with a file, as Java does.
+func fillFirst(run *segment.Run, at int64) error {
+	begin, end := run.Bounds()
+	start := run.Start(at)
+	if begin != end || at == start {
+		return nil
+	}
+	b := make([]byte, 0, at-start)
+	for int64(len(b)) < at-start {
+		b = appendUnit(b, 0, math.MaxInt32, 0)
+	}
+	return run.WriteAt(b, start)
+}
+
+func (q *Queue) dir() string {
+	return filepath.Join(q.store.o.Dir, "consumequeue", q.topic, strconv.Itoa(int(q.id)))
+}

@@ -1,0 +1,401 @@
+package store
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"syscall"
+
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// recovery is one start of a store.
+type recovery struct {
+	s       *Store
+	own     checkpoint
+	ownOK   bool
+	crashed bool  // the last user of the directory did not stop cleanly
+	staged  *ring // of the last run, nil if it is of no use
+	known   int64 // everything before it is known to have been in the files
+	from    position
+	end     position
+	why     error // what ended the scan
+	read    scanner
+}
+
+// recover finds the end of the log, makes the queues agree with it and begins a new session.
+func (s *Store) recover() error {
+	r := &recovery{s: s, read: scanner{run: s.log.run}}
+	s.flusher.unsynced, s.flusher.warm = map[*Queue]bool{}, map[*Queue]int{}
+	crashed, last, err := aborted(s.o.Dir)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	r.crashed = crashed
+	if r.own, r.ownOK, err = s.readCheckpoints(); err != nil {
+		return err
+	}
+	if err := s.loadQueues(); err != nil {
+		return err
+	}
+	if err := r.replayStaged(last); err != nil {
+		return err
+	}
+	r.from = r.start()
+	if err := r.scan(); err != nil {
+		return err
+	}
+	if err := r.checkDamage(); err != nil {
+		return err
+	}
+	if err := r.settle(); err != nil {
+		return err
+	}
+	return r.begin()
+}
+
+// replayStaged writes to the segments what only the ring of the last session holds.
+func (r *recovery) replayStaged(last session) error {
+	s := r.s
+	if _, err := os.Stat(s.own(stagingFile)); err != nil {
+		return nil
+	}
+	old, err := openRing(s.own(stagingFile), s.o.StagingSize)
+	if err != nil {
+		return err
+	}
+	s.log.staged = old
+	mine, sameBoot := old.of(last)
+	if !mine {
+		return nil // a new file, or somebody else has used the directory since
+	}
+	r.staged = old
+	if !sameBoot {
+		return nil // the header may be older than the data; scan looks at the records
+	}
+	from, end := old.drained.Load(), old.end.Load()
+	if from < 0 || end < from || end-from > old.size {
+		return fmt.Errorf("store: %s is damaged: it claims to hold the log from %d to %d; move it away to give up what only it holds",
+			s.own(stagingFile), from, end)
+	}
+	if end > from {
+		if err := s.log.run.WriteAt(old.slice2(from, end-from), from); err != nil {
+			return fmt.Errorf("store: the messages in %s cannot be written to the commit log: %w", s.own(stagingFile), err)
+		}
+		s.o.Log.Info("messages staged by the last run are written to the commit log", "from", from, "to", end)
+	}
+	r.known = end
+	return nil
+}
+
+// start chooses where the scan begins: a place before which all queue entries are in files.
+func (r *recovery) start() position {
+	s := r.s
+	begin, end := s.log.run.Bounds()
+	first := position{End: begin, Last: -1}
+	if begin == end || len(s.queues) == 0 {
+		return first
+	}
+	if r.ownOK {
+		p := r.own.synced
+		if b := bootID(); r.own.boot == b && b != (session{}) {
+			p = r.own.written // the system has kept what was written
+		}
+		if p.End >= begin && r.endsRecord(p) {
+			return p
+		}
+	}
+	for at := end - s.o.SegmentSize; at > begin; at -= s.o.SegmentSize {
+		if r.startsHere(at) {
+			return position{End: at, Last: -1}
+		}
+	}
+	return first
+}
+
+// endsRecord reports whether the log still has the record that ends at p.
+func (r *recovery) endsRecord(p position) bool {
+	if p.Last < 0 {
+		return false
+	}
+	m, n, err := r.read.record(p.Last)
+	return err == nil && int64(m.LogOffset) == p.Last && p.Last+int64(n) == p.End
+}
+
+// startsHere is Java's rule for a file from which a start reads the log: after a clean stop one that the queues cover,
+// after a crash one that is older than the checkpoint.
+func (r *recovery) startsHere(at int64) bool {
+	m, _, err := r.read.record(at)
+	if err != nil || m.StoreTime == 0 {
+		return false
+	}
+	if !r.crashed {
+		return int64(m.LogOffset) <= r.s.maxQueued()
+	}
+	j := r.s.java
+	return m.StoreTime <= min(j.log, j.queues)-3000
+}
+
+// maxQueued is the end of the newest record that has a queue entry.
+func (s *Store) maxQueued() int64 {
+	var n int64
+	for _, q := range s.queues {
+		n = max(n, q.maxLog)
+	}
+	return n
+}
+
+// scan walks the records from r.from to the end of the log and restores their queue entries.
+func (r *recovery) scan() error {
+	size := r.s.o.SegmentSize
+	r.end = r.from
+	for {
+		at := r.end.End
+		m, n, err := r.record(at)
+		if errors.Is(err, record.ErrBlank) {
+			r.end.End = at - at%size + size
+			continue
+		}
+		if err != nil {
+			r.why = err
+			return nil
+		}
+		if err := r.s.restore(&m); err != nil {
+			return err
+		}
+		r.end = position{End: at + int64(n), Last: at, Time: max(r.end.Time, m.StoreTime)}
+	}
+}
+
+// record reads the record at at, from the files or, if it is not good there, from what is staged.
+func (r *recovery) record(at int64) (record.Message, int, error) {
+	m, n, err := r.read.record(at)
+	if err == nil && (r.s.o.CheckCRC || at >= r.own.durable.End) && !m.BodyIntact() {
+		err = fmt.Errorf("%w: the checksum of its body is %d, not %d", record.ErrCorrupt, record.CRC(m.Body), m.BodyCRC)
+	}
+	if err == nil || errors.Is(err, record.ErrBlank) || !r.restage(at) {
+		return m, n, err
+	}
+	return r.read.record(at)
+}
+
+// restage copies the record at at from the ring to the files, and reports whether there was one. It is for rings of which
+// nobody knows how much reached the disk before the machine went down, so that the record must prove itself: it tells its
+// own offset, its body its checksum, and its texts must be well-formed, as no checksum covers them.
+func (r *recovery) restage(at int64) bool {
+	if r.staged == nil || at < r.known || at > r.staged.end.Load() {
+		return false
+	}
+	left := min(r.s.o.SegmentSize-at%r.s.o.SegmentSize, r.staged.size)
+	b := r.staged.slice2(at, left)
+	m, n, err := record.Decode(b)
+	switch {
+	case errors.Is(err, record.ErrBlank) && int64(n) == left:
+		next, _, err := record.Decode(r.staged.slice2(at+left, min(r.s.o.SegmentSize, r.staged.size)))
+		if err != nil || int64(next.LogOffset) != at+left {
+			return false
+		}
+		n = record.BlankSize
+	case err != nil || int64(m.LogOffset) != at || !m.BodyIntact() || !wellFormed(&m):
+		return false
+	}
+	if err := r.s.log.run.WriteAt(b[:n], at); err != nil {
+		return false
+	}
+	r.read.forget()
+	return true
+}
+
+// wellFormed reports whether topic and properties look as if they were whole.
+func wellFormed(m *record.Message) bool {
+	p := m.Properties
+	return storable(string(m.Topic)) && (len(p) == 0 || p[len(p)-1] == 2)
+}
+
+// checkDamage refuses to go on when the scan ended before the place up to which everything is known to be there.
+func (r *recovery) checkDamage() error {
+	s, end := r.s, r.end.End
+	known, proof := r.known, s.own(stagingFile)
+	if r.ownOK && r.own.durable.End > known {
+		known, proof = r.own.durable.End, s.own(ownCheckpoint)
+	}
+	size := s.o.SegmentSize
+	start := end - end%size
+	if end < known {
+		return fmt.Errorf("store: %s is damaged at byte %d (log offset %d): %w; the log was whole up to %d. Restore the file from a "+
+			"copy or a replica; or, to give up the messages from there on, remove %s and start again",
+			s.log.run.Path(start), end-start, end, r.why, known, proof)
+	}
+	if m, _, err := r.read.record(start + size); err == nil && m.StoreTime <= s.java.log {
+		return fmt.Errorf("store: %s is damaged at byte %d (log offset %d): %w; but %s behind it is good. Restore the file from a "+
+			"copy or a replica; or, to give up the messages from there on, move the files behind it away and start again",
+			s.log.run.Path(start), end-start, end, r.why, s.log.run.Path(start+size))
+	}
+	return nil
+}
+
+// settle cuts off what lies behind the end of the log, in the log and in the queues.
+func (r *recovery) settle() error {
+	s, end := r.s, r.end.End
+	begin, stop := s.log.run.Bounds()
+	var head [record.BlankSize]byte
+	if s.log.run.ReadAt(head[:], end) == nil && head != [record.BlankSize]byte{} {
+		s.o.Log.Warn("commit log ends in a torn record, which is cut off", "file", s.log.run.Path(s.log.run.Start(end)), "offset", end,
+			"found", r.why)
+	}
+	if end < stop {
+		if err := s.log.run.Truncate(end); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
+	cut := 0
+	for _, q := range s.queues {
+		if q.maxLog <= end {
+			q.correctMin(begin)
+			continue
+		}
+		if err := q.cutLog(end); err != nil {
+			return err
+		}
+		q.correctMin(begin)
+		cut++
+	}
+	if cut > 0 {
+		s.o.Log.Warn("queues pointed behind the end of the commit log and were cut", "queues", cut, "end", end)
+	}
+	return s.flushRestored()
+}
+
+// begin opens a new session at the end of the log.
+func (r *recovery) begin() error {
+	s, l, end := r.s, r.s.log, r.end.End
+	l.mu.last, l.mu.lastTime = r.end.Last, max(r.end.Time, r.own.written.Time)
+	l.end.Store(end)
+	l.drained.Store(end)
+	l.claimed.Store(end)
+	l.reserved.Store(end)
+	l.base = end
+	l.durable.Store(min(r.own.durable.End, end))
+	if s.o.SyncFlush {
+		if _, err := l.sync(); err != nil {
+			return err
+		}
+	}
+	s.flusher.written = position{End: end, Last: l.mu.last, Time: l.mu.lastTime}
+	if r.ownOK && r.own.synced.End <= end {
+		s.flusher.synced, s.flusher.durable = r.own.synced, r.own.durable
+	}
+	s.flusher.syncAll = true
+	if err := s.openIndex(r); err != nil {
+		return err
+	}
+	if err := s.beginStaging(); err != nil {
+		return err
+	}
+	if r.crashed {
+		s.o.Log.Info("store recovered after a crash", "scanned from", r.from.End, "end", end)
+	}
+	return nil
+}
+
+// beginStaging makes the ring, the abort file and the checkpoint those of a new session. When there is no space for the
+// ring, the store refuses messages until there is.
+func (s *Store) beginStaging() error {
+	l := s.log
+	if l.staged != nil {
+		l.staged.begin(session{}, 0) // from here on only the segments count
+		if l.staged.size != s.o.StagingSize {
+			l.staged.close()
+			l.staged = nil
+			if err := os.Remove(s.own(stagingFile)); err != nil {
+				return fmt.Errorf("store: %w", err)
+			}
+		}
+	}
+	s.session = newSession()
+	if err := writeAbort(s.o.Dir, s.session); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := s.stage(); err != nil {
+		return err
+	}
+	return s.writeCheckpoints(false)
+}
+
+// stage opens the ring, if there is space for it.
+func (s *Store) stage() error {
+	l := s.log
+	if l.staged == nil {
+		ring, err := openRing(s.own(stagingFile), s.o.StagingSize)
+		if errors.Is(err, syscall.ENOSPC) {
+			l.refuse(&RefusedError{Reason: DiskFull, Detail: fmt.Sprintf("%s needs %d bytes; free space, the store then goes on by itself",
+				s.own(stagingFile), s.o.StagingSize), Err: err}, false)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		l.staged = ring
+	}
+	l.staged.begin(s.session, l.end.Load())
+	return nil
+}
+
+// slice2 is slice, for an n that may exceed what the ring holds behind off.
+func (r *ring) slice2(off, n int64) []byte { return r.slice(off, min(n, r.size)) }
+
+// scanner reads records one behind the other with large reads.
+type scanner struct {
+	run *segment.Run
+	buf []byte
+	at  int64 // of buf in the log
+}
+
+const scanSize = 1 << 20
+
+// record reads the record at at. It is good when it decodes and tells its own offset. The message's slices are valid
+// until the next call.
+func (r *scanner) record(at int64) (m record.Message, n int, err error) {
+	b, err := r.bytes(at, record.BlankSize)
+	if err != nil {
+		return m, 0, err
+	}
+	size := int64(int32(binary.BigEndian.Uint32(b)))
+	left := r.run.FileSize() - at%r.run.FileSize()
+	if size > record.BlankSize && size <= left && binary.BigEndian.Uint32(b[4:]) != record.MagicBlank {
+		if b, err = r.bytes(at, size); err != nil {
+			return m, 0, err
+		}
+	}
+	m, n, err = record.Decode(b)
+	if err == nil && int64(m.LogOffset) != at {
+		err = fmt.Errorf("%w: it says that it belongs at %d", record.ErrCorrupt, m.LogOffset)
+	}
+	return m, n, err
+}
+
+// bytes returns at least n bytes of the log from at on, all in one file.
+func (r *scanner) bytes(at, n int64) ([]byte, error) {
+	if at >= r.at && at+n <= r.at+int64(len(r.buf)) {
+		return r.buf[at-r.at:], nil
+	}
+	left := r.run.FileSize() - at%r.run.FileSize()
+	if n > left {
+		return nil, record.ErrShort
+	}
+	want := min(max(n, scanSize), left)
+	if int64(cap(r.buf)) < want {
+		r.buf = make([]byte, want)
+	}
+	r.buf, r.at = r.buf[:want], at
+	if err := r.run.ReadAt(r.buf, at); err != nil {
+		r.forget()
+		return nil, err
+	}
+	return r.buf, nil
+}
+
+func (r *scanner) forget() { r.buf, r.at = r.buf[:0], math.MinInt64 }

@@ -1,0 +1,207 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// Limits of what a start holds in memory or makes up.
+const (
+	maxRestored = 64 << 10 // entries of one queue that wait to be written
+	maxGap      = 1 << 24  // missing entries that are replaced by fillers
+	innerBatch  = 0x80     // SysFlag of records that live in batch queues, which this store does not make
+)
+
+// loadQueues finds the queues and where they end.
+func (s *Store) loadQueues() error {
+	root := filepath.Join(s.o.Dir, "consumequeue")
+	topics, err := readDirs(root)
+	if err != nil {
+		return err
+	}
+	for _, topic := range topics {
+		ids, err := readDirs(filepath.Join(root, topic))
+		if err != nil {
+			return err
+		}
+		for _, name := range ids {
+			id, err := strconv.ParseInt(name, 10, 32)
+			if err != nil || id < 0 {
+				continue // none of ours
+			}
+			q := &Queue{store: s, topic: topic, id: int32(id)}
+			if err := q.load(); err != nil {
+				return err
+			}
+			s.addQueueLocked(q)
+		}
+	}
+	return nil
+}
+
+// readDirs lists the directories in dir, none if it does not exist.
+func readDirs(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// load finds the end of the queue's entries: the first place without one in the last file that has any.
+func (q *Queue) load() error {
+	run, err := segment.Open(q.store.queueDisk, q.store.o.QueueFileSize, q.dir())
+	if err != nil {
+		return err
+	}
+	begin, end := run.Bounds()
+	if begin == end {
+		return nil
+	}
+	q.run = run
+	perFile := run.FileSize() / unitSize
+	q.tailFrom = math.MaxInt64 // everything is in files
+	q.setEnd(q.endOfUnits(begin/unitSize, end/unitSize, perFile))
+	return nil
+}
+
+// endOfUnits is the first offset without an entry, given the offsets and the size of the files.
+func (q *Queue) endOfUnits(begin, end, perFile int64) int64 {
+	for start := end - perFile; start >= begin; start -= perFile {
+		if _, err := q.unit(start); err != nil {
+			continue
+		}
+		lo, hi := start+1, start+perFile // entries before lo exist, hi is behind the file
+		for lo < hi {
+			mid := lo + (hi-lo)/2
+			if _, err := q.unit(mid); err == nil {
+				lo = mid + 1
+			} else {
+				hi = mid
+			}
+		}
+		return lo
+	}
+	return begin
+}
+
+// setEnd makes next the end of the queue, all of it in files.
+func (q *Queue) setEnd(next int64) {
+	q.tail, q.tailFrom, q.flushed, q.synced, q.next = nil, math.MaxInt64, next, next, next
+	q.maxLog = 0
+	if u, err := q.unit(next - 1); next > 0 && err == nil && !u.filler() {
+		q.maxLog = u.log + int64(u.size)
+	}
+	q.tailFrom = next
+	q.visible.Store(next)
+}
+
+// restore makes sure that the queue has the entry of m, a record that is in the log.
+func (s *Store) restore(m *record.Message) error {
+	if !m.Queued() || m.SysFlag&innerBatch != 0 || !storable(string(m.Topic)) || m.QueueID < 0 {
+		return nil
+	}
+	q := s.Queue(string(m.Topic), m.QueueID)
+	off := int64(m.QueueOffset)
+	if off < q.next {
+		if u, err := q.unit(off); off < q.begin() || err == nil && u.log == int64(m.LogOffset) {
+			return nil
+		}
+		if err := q.cut(off); err != nil {
+			return err
+		}
+		s.o.Log.Warn("queue entry did not match the commit log; entries from it on are made again", "topic", q.topic,
+			"queue", q.id, "offset", off)
+	}
+	if err := q.pad(off); err != nil {
+		return err
+	}
+	tags := s.tagsCode(m)
+	q.tail = appendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
+	q.next++
+	q.maxLog = int64(m.LogOffset) + int64(m.Size)
+	q.visible.Store(q.next)
+	if !q.dirty {
+		q.dirty = true
+		s.dirty = append(s.dirty, q)
+	}
+	if q.next-q.flushed < maxRestored {
+		return nil
+	}
+	if err := q.flush(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	q.cool()
+	return nil
+}
+
+// pad makes off the next offset of the queue, which is not behind it. A queue without entries begins there; in others
+// fillers stand for what is missing.
+func (q *Queue) pad(off int64) error {
+	gap := off - q.next
+	if gap == 0 {
+		return nil
+	}
+	if q.next == 0 && q.run == nil {
+		q.tailFrom, q.flushed, q.synced, q.next = off, off, off, off
+		return nil
+	}
+	if gap > maxGap {
+		return fmt.Errorf("store: queue %s ends at %d, but the commit log goes on with %d; remove the directory to make the queue again from the log",
+			q.dir(), q.next, off)
+	}
+	q.store.o.Log.Warn("queue lacks entries, which stay lost", "topic", q.topic, "queue", q.id, "from", q.next, "to", off)
+	for ; q.next < off; q.next++ {
+		q.tail = appendUnit(q.tail, 0, math.MaxInt32, 0)
+	}
+	return nil
+}
+
+// cut removes the entries from off on.
+func (q *Queue) cut(off int64) error {
+	if off < q.flushed {
+		q.tail = nil
+		if err := q.run.Truncate(off * unitSize); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		q.setEnd(max(off, q.begin()))
+		return nil
+	}
+	q.tail = q.tail[:(off-q.tailFrom)*unitSize]
+	q.next = off
+	q.visible.Store(off)
+	return nil
+}
+
+// cutLog removes the entries of records at and behind end.
+func (q *Queue) cutLog(end int64) error {
+	return q.cut(q.search(q.begin(), q.next, func(u unit) bool { return u.log >= end && !u.filler() }))
+}
+
+// flushRestored writes the entries that the scan made.
+func (s *Store) flushRestored() error {
+	dirty := s.dirty
+	s.dirty = nil
+	for _, q := range dirty {
+		q.dirty = false
+		if err := q.flush(); err != nil {
+			return fmt.Errorf("store: %w", err)
+		}
+		q.cool()
+	}
+	return nil
+}
