@@ -56,8 +56,10 @@ func (e *FailedError) Error() string {
 	var b strings.Builder
 	b.WriteString(e.Op)
 	b.WriteString(" failed")
-	for i, a := range e.Attempts {
-		b.WriteString([]string{"; ", ": "}[btoi(i == 0)])
+	separator := ": "
+	for _, a := range e.Attempts {
+		b.WriteString(separator)
+		separator = "; "
 		var refusal *Error
 		if errors.As(a.Err, &refusal) {
 			fmt.Fprintf(&b, "%s answered %s (%d)", a.Addr, command.Status(refusal.Code), refusal.Code)
@@ -66,7 +68,11 @@ func (e *FailedError) Error() string {
 			}
 			continue
 		}
-		fmt.Fprintf(&b, "%s after %v: %v", a.Addr, a.Took.Round(time.Millisecond), a.Err)
+		text := a.Err.Error()
+		if !strings.Contains(text, a.Addr) {
+			text = a.Addr + ": " + text
+		}
+		fmt.Fprintf(&b, "%s (after %v)", text, a.Took.Round(time.Millisecond))
 	}
 	if e.Hint != "" {
 		b.WriteString(" (")
@@ -103,13 +109,6 @@ func codeOf(err error) command.Status {
 	var e *Error
 	if errors.As(err, &e) {
 		return command.Status(e.Code)
-	}
-	return 0
-}
-
-func btoi(b bool) int {
-	if b {
-		return 1
 	}
 	return 0
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"fmt"
+	"log/slog"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -213,7 +214,7 @@ func (l *line) decode(body []byte) ([]*Received, error) {
 		body = body[n:]
 		m := newReceived(&r, l.queue)
 		if m.SysFlag&compressedFlag != 0 {
-			l.m.inflate(m)
+			inflate(l.m.c.log, m)
 		}
 		if l.sub.matches(m) {
 			messages = append(messages, m)
@@ -223,10 +224,10 @@ func (l *line) decode(body []byte) ([]*Received, error) {
 }
 
 // inflate decompresses the body of m. A body that cannot be read is better handed over as it is than lost.
-func (mb *member) inflate(m *Received) {
+func inflate(log *slog.Logger, m *Received) {
 	body, err := decompress(m.Body, m.SysFlag)
 	if err != nil {
-		mb.c.log.Warn("body cannot be decompressed, it is handed over as it is", "group", mb.group, "queue", m.Queue, "offset", m.Offset, "error", err)
+		log.Warn("body cannot be decompressed, it is handed over as it is", "queue", m.Queue, "offset", m.Offset, "error", err)
 		return
 	}
 	m.Body = body

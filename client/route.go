@@ -108,7 +108,7 @@ func (c *Client) askNameServers(ctx context.Context, op string, r *wire.Request)
 			c.names.prefer(addr)
 			return f, addr, nil
 		}
-		failed.add("name server "+addr, start, err)
+		failed.add(addr, start, fmt.Errorf("name server: %w", err))
 		failed.Hint = hint(err)
 		if ctx.Err() != nil {
 			break

@@ -199,7 +199,7 @@ func (m *member) consumeOne(req *wire.Frame, broker string) error {
 	}
 	msg := newReceived(&r, skua.Queue{Topic: string(r.Topic), Broker: broker, ID: r.QueueID})
 	if msg.SysFlag&compressedFlag != 0 {
-		m.inflate(msg)
+		inflate(m.c.log, msg)
 	}
 	start := time.Now()
 	result := command.ConsumeMessageDirectlyResult{AutoCommit: true, Order: m.orderly, Result: command.ConsumeSuccess}
