@@ -30,8 +30,8 @@ const recheck = time.Second
 // plain and TLS are both taken, with a certificate made in memory. The keys:
 //
 //	tls.server.mode              disabled, permissive (default: plain and TLS) or enforcing (TLS only)
-//	tls.test.mode.enable         use a certificate made in memory, and trust everybody;
-//	                             default: true if the file names no server key or certificate
+//	tls.test.mode.enable         true: use a certificate made in memory, and trust everybody; false: never do;
+//	                             not set: a server for which no key is named uses a certificate made in memory
 //	tls.server.keyPath           PEM: private key, PKCS #8, PKCS #1 or EC
 //	tls.server.keyPassword       of that key, if it is encrypted
 //	tls.server.certPath          PEM: certificate chain, our own first

@@ -31,7 +31,7 @@ const (
 type settings struct {
 	path       string
 	mode       string
-	test       bool
+	test       string // "true", "false" or "" if not set
 	clientAuth string
 	server     side
 	client     side
@@ -83,7 +83,11 @@ func readSettings(path string) (settings, error) {
 	}
 	s := settings{path: path, mode: strings.ToLower(text(keyMode)), clientAuth: strings.ToLower(text(keyAuth)),
 		server: end("tls.server.", "authClient"), client: end("tls.client.", "authServer")}
-	s.test = flag(keyTest, s.server.key == "" && s.server.cert == "")
+	s.test = strings.ToLower(text(keyTest))
+	isClients := s.test == "false" && s.server.key+s.server.cert == "" && len(p.FilterPrefix("tls.client.").Keys()) > 0
+	if s.mode == "" && isClients {
+		s.mode = modeDisabled
+	}
 	if s.mode == "" {
 		s.mode = "permissive"
 	}
@@ -99,18 +103,21 @@ func readSettings(path string) (settings, error) {
 func (s *settings) configs() (server, client *tls.Config, err error) {
 	server = &tls.Config{MinVersion: tls.VersionTLS12}
 	client = &tls.Config{MinVersion: tls.VersionTLS12, InsecureSkipVerify: true}
-	if s.test {
+	if inMemory := s.test == "" && s.server.key+s.server.cert == ""; inMemory || s.test == "true" {
 		cert, err := selfSigned()
+		if err != nil {
+			return nil, nil, err
+		}
 		server.Certificates = []tls.Certificate{cert}
-		return server, client, err
-	}
-	if s.mode != modeDisabled {
+	} else if s.mode != modeDisabled {
 		if err := s.configureServer(server); err != nil {
 			return nil, nil, fmt.Errorf("%s: %w", s.path, err)
 		}
 	}
-	if err := s.configureClient(client); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", s.path, err)
+	if s.test != "true" {
+		if err := s.configureClient(client); err != nil {
+			return nil, nil, fmt.Errorf("%s: %w", s.path, err)
+		}
 	}
 	return server, client, nil
 }
