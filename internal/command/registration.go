@@ -18,7 +18,7 @@ import (
 )
 
 // maxRegistration is how large a registration may be when it is inflated: room for a million topics.
-const maxRegistration = 256 << 20
+const maxRegistration = 64 << 20
 
 // maxRegistrationTopics bounds what is allocated on the word of a peer.
 const maxRegistrationTopics = 4 << 20

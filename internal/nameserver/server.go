@@ -102,8 +102,8 @@ func (s *Server) Serve(ctx context.Context) error {
 // Shutdown stops accepting, lets requests end until ctx does, and returns when all goroutines have ended. What clients
 // and brokers do not notice in time they learn by their broken connections.
 func (s *Server) Shutdown(ctx context.Context) error {
-	s.listener.Close()
 	err := s.wire.Shutdown(ctx)
+	s.listener.Close() // in case that it was never served
 	s.cancel()
 	s.jobs.Wait()
 	return errors.Join(err, s.peers.Close())
