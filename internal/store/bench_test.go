@@ -1,0 +1,122 @@
+package store
+
+import (
+	"fmt"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
+)
+
+func benchOptions(b *testing.B) Options {
+	return Options{Dir: b.TempDir(), NoIndex: true, TagsCode: func(m *record.Message) int64 { return record.TagsCode(m.Properties) }}
+}
+
+func benchMessage(id int32) *record.Message {
+	m := message("Bench", id, "x")
+	m.Body = make([]byte, 1024)
+	return m
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, index := range []bool{false, true} {
+		b.Run(fmt.Sprint("index=", index), func(b *testing.B) {
+			o := benchOptions(b)
+			o.NoIndex = !index
+			s := open(b, o)
+			m := benchMessage(0)
+			q := s.Queue("Bench", 0)
+			b.SetBytes(1024)
+			b.ReportAllocs()
+			b.ResetTimer()
+			for range b.N {
+				if _, err := s.Append(q, m); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.StopTimer()
+			st := s.Stats()
+			b.ReportMetric(float64(st.WaitTime)/float64(b.N), "wait-ns/op")
+		})
+	}
+}
+
+func BenchmarkAppendParallel(b *testing.B) {
+	s := open(b, benchOptions(b))
+	var next atomic.Int32
+	b.SetBytes(1024)
+	b.ReportAllocs()
+	b.SetParallelism(4)
+	b.RunParallel(func(pb *testing.PB) {
+		id := next.Add(1)
+		m, q := benchMessage(id), s.Queue("Bench", id)
+		for pb.Next() {
+			if _, err := s.Append(q, m); err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkAppendDurable(b *testing.B) {
+	o := benchOptions(b)
+	o.SyncFlush = true
+	s := open(b, o)
+	var next atomic.Int32
+	b.SetParallelism(32)
+	b.RunParallel(func(pb *testing.PB) {
+		id := next.Add(1)
+		m, q := benchMessage(id), s.Queue("Bench", id)
+		done := make(chan error, 1)
+		for pb.Next() {
+			r, err := s.Append(q, m)
+			if err != nil {
+				b.Fatal(err)
+			}
+			s.WhenDurable(r.End, time.Second, func(err error) { done <- err })
+			if err := <-done; err != nil {
+				b.Fatal(err)
+			}
+		}
+	})
+}
+
+func BenchmarkRead(b *testing.B) {
+	const n = 20000
+	for _, where := range []string{"ring", "files"} {
+		b.Run(where, func(b *testing.B) {
+			o := benchOptions(b)
+			if where == "files" {
+				o.StagingSize = 1 // the least
+			}
+			s := open(b, o)
+			q := s.Queue("Bench", 0)
+			m := benchMessage(0)
+			for range n {
+				if _, err := s.Append(q, m); err != nil {
+					b.Fatal(err)
+				}
+			}
+			time.Sleep(100 * time.Millisecond) // reads compete with the writer otherwise
+			first := skua.QueueOffset(0)
+			if where == "ring" {
+				first = n - 10000
+			}
+			var r ReadResult
+			b.ReportAllocs()
+			b.ResetTimer()
+			next, got := first, 0
+			for range b.N {
+				s.Read(q, ReadRequest{Offset: next, MaxMessages: 32}, &r)
+				got += len(r.Records)
+				if next = r.Next; next >= n/2 && where == "files" || next >= n {
+					next = first
+				}
+			}
+			r.Release()
+			b.ReportMetric(float64(got)/float64(b.N), "msgs/op")
+		})
+	}
+}
