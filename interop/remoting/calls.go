@@ -11,18 +11,26 @@ import (
 
 // Request codes that the tests use.
 const (
-	Pull        = 11
-	QueryOffset = 14
-	CreateTopic = 17
-	MaxOffset   = 30
-	MinOffset   = 31
-	Route       = 105
-	ClusterInfo = 106
-	SendV2      = 310
+	Pull         = 11
+	QueryMessage = 12
+	QueryOffset  = 14
+	CommitOffset = 15
+	CreateTopic  = 17
+	OffsetAtTime = 29
+	MaxOffset    = 30
+	MinOffset    = 31
+	ViewMessage  = 33
+	Route        = 105
+	ClusterInfo  = 106
+	CreateGroup  = 200
+	SendV2       = 310
+)
 
-	pullNotFound  = 19
-	pullMoved     = 21
-	offsetUnknown = 22
+// Response codes that are no failure to the tests.
+const (
+	pullNotFound = 19
+	pullMoved    = 21
+	notFound     = 22
 )
 
 // CreateTopic creates or changes a topic at a broker.
@@ -73,9 +81,58 @@ func (c *Conn) Bounds(topic string, queue int) (first, end int64, err error) {
 // Committed returns the offset that a consumer group has committed for a queue, -1 when there is none.
 func (c *Conn) Committed(group, topic string, queue int) (int64, error) {
 	f, err := c.Call(QueryOffset, Fields("consumerGroup", group, "topic", topic, "queueId", queue, "setZeroIfNotFound", false), nil)
-	if f != nil && f.Code == offsetUnknown {
+	if f != nil && f.Code == notFound {
 		return -1, nil
 	}
+	if err != nil {
+		return 0, err
+	}
+	return f.Int("offset"), nil
+}
+
+// CreateGroup creates a consumer group with the usual settings.
+func (c *Conn) CreateGroup(group string) error {
+	body, err := json.Marshal(map[string]any{"groupName": group, "consumeEnable": true, "consumeBroadcastEnable": true,
+		"consumeFromMinEnable": true, "retryQueueNums": 1, "retryMaxTimes": 16, "whichBrokerWhenConsumeSlowly": 1,
+		"notifyConsumerIdsChangedEnable": true})
+	if err != nil {
+		return err
+	}
+	_, err = c.Call(CreateGroup, nil, body)
+	return err
+}
+
+// Commit sets the offset of a consumer group for a queue.
+func (c *Conn) Commit(group, topic string, queue int, offset int64) error {
+	_, err := c.Call(CommitOffset, Fields("consumerGroup", group, "topic", topic, "queueId", queue, "commitOffset", offset), nil)
+	return err
+}
+
+// Query returns the messages of a topic that carry a key; unique asks for the unique id that the producer made.
+func (c *Conn) Query(topic, key string, unique bool) ([]Record, error) {
+	f, err := c.Call(QueryMessage, Fields("topic", topic, "key", key, "maxNum", 64, "beginTimestamp", 0,
+		"endTimestamp", int64(1)<<62, "_UNIQUE_KEY_QUERY", unique), nil)
+	if f != nil && f.Code == notFound {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	return DecodeAll(f.Body)
+}
+
+// View returns the message at an offset of the commit log.
+func (c *Conn) View(logOffset int64) (Record, error) {
+	f, err := c.Call(ViewMessage, Fields("offset", logOffset), nil)
+	if err != nil {
+		return Record{}, err
+	}
+	return Decode(f.Body)
+}
+
+// OffsetAt returns the offset of the first message of a queue stored at or after a time in ms.
+func (c *Conn) OffsetAt(topic string, queue int, ms int64) (int64, error) {
+	f, err := c.Call(OffsetAtTime, Fields("topic", topic, "queueId", queue, "timestamp", ms), nil)
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,422 @@
+package interop
+
+import (
+	"archive/tar"
+	"cmp"
+	"compress/gzip"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/skuamq/skua/interop/cluster"
+	"github.com/skuamq/skua/interop/remoting"
+)
+
+// smallFiles makes every kind of file roll within a few thousand messages.
+var smallFiles = []string{"mappedFileSizeCommitLog=1048576", "mappedFileSizeConsumeQueue=4000", "maxHashSlotNum=1000", "maxIndexNum=4000"}
+
+// A directory goes from hand to hand: each side adds to what the others wrote and finds all of it.
+func TestStoreGoesBetweenJavaAndSkua(t *testing.T) {
+	for _, sides := range [][]cluster.Side{
+		{cluster.Skua, cluster.Java, cluster.Skua},
+		{cluster.Java, cluster.Skua, cluster.Java},
+	} {
+		t.Run(fmt.Sprint(sides), func(t *testing.T) {
+			t.Parallel()
+			if !needSkua() {
+				sides = []cluster.Side{cluster.Java, cluster.Java, cluster.Java}
+			}
+			handAround(t, sides)
+		})
+	}
+}
+
+func handAround(t *testing.T, sides []cluster.Side) {
+	names, broker := private(t, cluster.Side(*namesSide), sides[0], smallFiles...)
+	l := newLedger("StoreA", "StoreB", "Store-"+strings.Repeat("long", 20))
+	for i, side := range sides {
+		if i > 0 {
+			if err := broker.Stop(); err != nil {
+				t.Error(err)
+			}
+			broker = broker.With(side)
+			if err := broker.Start(context.Background()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c := dial(t, broker.Addr)
+		l.check(t, c, fmt.Sprintf("%s after %v", side, sides[:i]))
+		if i == 0 {
+			for _, name := range l.topics {
+				topic(t, names, broker, name, ledgerQueues)
+			}
+			if err := c.CreateGroup("StoreGroup"); err != nil {
+				t.Error(err)
+			}
+		} else if route, err := dial(t, names.Addr).TopicRoute(l.topics[2]); err != nil || route[0].Write != ledgerQueues {
+			t.Errorf("%s: route %v, %v", side, route, err)
+		}
+		l.write(t, c, 1500)
+		l.delay(t, c, i)
+		if err := c.Commit("StoreGroup", "StoreA", 1, int64(i+1)); err != nil {
+			t.Error(err)
+		}
+		l.check(t, c, fmt.Sprintf("%s, its own", side))
+	}
+	l.checkDelayed(t, dial(t, broker.Addr), len(sides))
+	if err := broker.Stop(); err != nil {
+		t.Error(err)
+	}
+}
+
+const ledgerQueues = 4
+
+// entry is one acknowledged message.
+type entry struct {
+	offset    int64
+	id, key   string
+	tag, body string
+	logOffset int64 // filled in by the first check
+	storedAt  int64
+}
+
+// ledger is what a broker must hold: everything that was acknowledged, by topic and queue.
+type ledger struct {
+	topics []string
+	queues map[string][]entry // topic/queue -> messages in order
+	sent   int
+	round  int
+}
+
+func newLedger(topics ...string) *ledger {
+	return &ledger{topics: topics, queues: map[string][]entry{}}
+}
+
+func place(topic string, queue int) string { return fmt.Sprint(topic, "/", queue) }
+
+// write sends n messages, many at a time, over all queues.
+func (l *ledger) write(t *testing.T, c *remoting.Conn, n int) {
+	t.Helper()
+	l.round++
+	var wait sync.WaitGroup
+	var mu sync.Mutex
+	window := make(chan struct{}, 64)
+	for range n {
+		i := l.sent
+		l.sent++
+		name, queue := l.topics[i%len(l.topics)], i/len(l.topics)%ledgerQueues
+		e := entry{id: fmt.Sprintf("%032X", i+1), key: fmt.Sprintf("key%d", i), tag: "Tag" + string("ABC"[i%3]),
+			body: fmt.Sprintf("message %d %s", i, strings.Repeat("x", i*37%3000))}
+		window <- struct{}{}
+		wait.Add(1)
+		properties := remoting.Properties(map[string]string{"UNIQ_KEY": e.id, "KEYS": e.key + " all" + fmt.Sprint(i%100), "TAGS": e.tag})
+		c.Go(remoting.SendV2, remoting.SendFields(name, queue, properties), []byte(e.body), func(f *remoting.Frame, err error) {
+			defer wait.Done()
+			<-window
+			if err != nil || f.Code != 0 {
+				t.Errorf("send %d: %+v, %v", i, f, err)
+				return
+			}
+			e.offset = f.Int("queueOffset")
+			mu.Lock()
+			l.queues[place(name, queue)] = append(l.queues[place(name, queue)], e)
+			mu.Unlock()
+		})
+	}
+	wait.Wait()
+	for _, q := range l.queues {
+		slices.SortFunc(q, func(a, b entry) int { return cmp.Compare(a.offset, b.offset) })
+	}
+}
+
+// delayTopic receives the delayed messages.
+const delayTopic = "StoreDelayed"
+
+// delay sends one message that falls due at once-ish and one that falls due when another broker has the directory.
+func (l *ledger) delay(t *testing.T, c *remoting.Conn, round int) {
+	t.Helper()
+	for _, level := range []string{"1", "4"} { // 1 s, 30 s
+		body := fmt.Sprintf("round %d level %s", round, level)
+		if _, err := c.Send(delayTopic, 0, map[string]string{"DELAY": level, "UNIQ_KEY": fmt.Sprintf("%030dDE", round*10+len(level))}, []byte(body)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func (l *ledger) checkDelayed(t *testing.T, c *remoting.Conn, rounds int) {
+	t.Helper()
+	var want, got []string
+	for round := range rounds {
+		want = append(want, fmt.Sprintf("round %d level 1", round), fmt.Sprintf("round %d level 4", round))
+	}
+	eventually(t, time.Minute, "delayed messages of all rounds", func() bool {
+		all, err := c.Read(delayTopic, 0, 0)
+		if err != nil && len(all) == 0 {
+			return false
+		}
+		got = got[:0]
+		for _, r := range all {
+			got = append(got, string(r.Body))
+		}
+		return len(got) >= len(want)
+	})
+	slices.Sort(want)
+	slices.Sort(got)
+	if !slices.Equal(got, want) {
+		t.Errorf("delayed messages: %q instead of %q", got, want)
+	}
+}
+
+// check reads everything and compares: queues, keys, ids, times, committed offsets.
+func (l *ledger) check(t *testing.T, c *remoting.Conn, who string) {
+	t.Helper()
+	for _, name := range l.topics {
+		for queue := range ledgerQueues {
+			want := l.queues[place(name, queue)]
+			if len(want) == 0 {
+				continue
+			}
+			first, end, err := c.Bounds(name, queue)
+			if err != nil || first != 0 || end != int64(len(want)) {
+				t.Errorf("%s: %s-%d reaches from %d to %d (%v), %d messages were acknowledged", who, name, queue, first, end, err, len(want))
+			}
+			got, err := c.Read(name, queue, 0)
+			if err != nil || len(got) != len(want) {
+				t.Errorf("%s: %s-%d: read %d of %d messages: %v", who, name, queue, len(got), len(want), err)
+				continue
+			}
+			for i, r := range got {
+				e := &want[i]
+				if e.storedAt == 0 {
+					e.logOffset, e.storedAt = r.LogOffset, r.StoreTime
+				}
+				if r.Offset != e.offset || string(r.Body) != e.body || r.Properties["UNIQ_KEY"] != e.id || r.Properties["TAGS"] != e.tag ||
+					r.LogOffset != e.logOffset || r.StoreTime != e.storedAt || r.Topic != name || r.QueueID != queue {
+					t.Fatalf("%s: %s-%d message %d is %.200v, was %.200v", who, name, queue, i, r, *e)
+				}
+			}
+			l.checkQueries(t, c, who, name, queue, want)
+		}
+	}
+	if l.round > 0 {
+		if at, err := c.Committed("StoreGroup", "StoreA", 1); (err != nil || at != int64(l.round)) && !strings.Contains(who, "own") {
+			t.Errorf("%s: committed offset %d, %v instead of %d", who, at, err, l.round)
+		}
+	}
+}
+
+// checkQueries looks messages of each round up by key, by unique id, by log offset and by time.
+func (l *ledger) checkQueries(t *testing.T, c *remoting.Conn, who, name string, queue int, want []entry) {
+	t.Helper()
+	for i := 0; i < len(want); i += 1 + len(want)/6 {
+		e := want[i]
+		for _, unique := range []bool{false, true} {
+			key := e.key
+			if unique {
+				key = e.id
+			}
+			var got []remoting.Record
+			eventually(t, 20*time.Second, fmt.Sprintf("%s: key %s of %s-%d", who, key, name, queue), func() bool {
+				var err error
+				got, err = c.Query(name, key, unique)
+				return err == nil && len(got) > 0
+			})
+			if len(got) != 1 || string(got[0].Body) != e.body {
+				t.Errorf("%s: %d messages for key %s of %s, the first at %d", who, len(got), key, name, got[0].LogOffset)
+			}
+		}
+		if r, err := c.View(e.logOffset); err != nil || string(r.Body) != e.body {
+			t.Errorf("%s: message at %d: %v, %v", who, e.logOffset, r.Offset, err)
+		}
+		at, err := c.OffsetAt(name, queue, e.storedAt)
+		if err != nil || at < 0 || at > e.offset || want[at].storedAt != e.storedAt {
+			t.Errorf("%s: offset of %s-%d at %d ms is %d (%v), the message stored then has %d", who, name, queue, e.storedAt, at, err, e.offset)
+		}
+	}
+}
+
+// manifest describes testdata/basic: what Apache's own code found in that store.
+type manifest struct {
+	Properties map[string]string `json:"brokerProperties"`
+	Records    []struct {
+		Topic           string
+		QueueID         int
+		QueueOffset     int64
+		CommitLogOffset int64
+		StoreSize       int
+		UniqKey         string
+		Tags            string
+		BodyCRC         uint32
+		BodyLength      int
+		Properties      map[string]string
+	}
+	Queues []struct {
+		Topic    string
+		QueueID  int
+		Min, Max int64
+	}
+	Index []struct {
+		Topic, Key       string
+		CommitLogOffsets []int64
+	}
+	Config struct {
+		Offsets struct {
+			Table map[string]map[string]int64 `json:"offsetTable"`
+		} `json:"consumerOffset.json"`
+	}
+}
+
+// A directory that Java wrote long ago is opened where it stands, served, written to, and given back to Java.
+func TestStoreWrittenByJava(t *testing.T) {
+	t.Parallel()
+	var m manifest
+	data, err := os.ReadFile("testdata/basic/manifest.json")
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	h := cluster.Host{Dir: t.TempDir(), Binary: *binary}
+	if err := unpack("testdata/basic/store.tar.gz", filepath.Join(h.Dir, "store-broker-a")); err != nil {
+		t.Fatal(err)
+	}
+	// Retention must not take messages of last year, and the broker keeps its own address.
+	settings := []string{"fileReservedTime=876000"}
+	for name, value := range m.Properties {
+		if strings.HasPrefix(name, "map") || strings.HasPrefix(name, "max") {
+			settings = append(settings, name+"="+value)
+		}
+	}
+	broker, err := h.Broker(context.Background(), cluster.Side(*brokerSide), "broker-a", "", settings...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { broker.Kill() })
+	c := dial(t, broker.Addr)
+	m.check(t, c)
+	offset, err := c.Send("TopicA", 3, map[string]string{"UNIQ_KEY": "NEW", "KEYS": "new"}, []byte("written later"))
+	if err != nil || offset != m.end("TopicA", 3) {
+		t.Errorf("the next message of TopicA-3 got offset %d, %v instead of %d", offset, err, m.end("TopicA", 3))
+	}
+	if err := broker.Stop(); err != nil {
+		t.Error(err)
+	}
+	broker = broker.With(cluster.Java)
+	if err := broker.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	c = dial(t, broker.Addr)
+	m.check(t, c)
+	if got, err := c.Read("TopicA", 3, offset); err != nil || len(got) != 1 || string(got[0].Body) != "written later" {
+		t.Errorf("Java reads %v, %v", got, err)
+	}
+}
+
+func (m *manifest) end(topic string, queue int) int64 {
+	for _, q := range m.Queues {
+		if q.Topic == topic && q.QueueID == queue {
+			return q.Max
+		}
+	}
+	return -1
+}
+
+// check compares what a broker serves with the manifest.
+func (m *manifest) check(t *testing.T, c *remoting.Conn) {
+	t.Helper()
+	found := map[int64]remoting.Record{}
+	for _, q := range m.Queues {
+		got, err := c.Read(q.Topic, q.QueueID, q.Min)
+		if err != nil || int64(len(got)) < q.Max-q.Min {
+			t.Errorf("%s-%d: %d messages, %v instead of %d", q.Topic, q.QueueID, len(got), err, q.Max-q.Min)
+		}
+		for _, r := range got {
+			found[r.LogOffset] = r
+		}
+	}
+	for _, want := range m.Records {
+		r, ok := found[want.CommitLogOffset]
+		if !ok {
+			t.Errorf("no message at %d", want.CommitLogOffset)
+			continue
+		}
+		same := r.Topic == want.Topic && r.QueueID == want.QueueID && r.Offset == want.QueueOffset && r.Size == want.StoreSize &&
+			len(r.Body) == want.BodyLength && r.Properties["UNIQ_KEY"] == want.UniqKey && r.Properties["TAGS"] == want.Tags
+		for name, value := range want.Properties {
+			same = same && r.Properties[name] == value
+		}
+		if !same {
+			t.Errorf("message at %d: %.300v instead of %.300v", want.CommitLogOffset, r, want)
+		}
+	}
+	for _, want := range m.Index {
+		got, err := c.Query(want.Topic, want.Key, false)
+		var at []int64
+		for _, r := range got {
+			at = append(at, r.LogOffset)
+		}
+		slices.Sort(at)
+		slices.Sort(want.CommitLogOffsets)
+		if err != nil || !slices.Equal(at, want.CommitLogOffsets) {
+			t.Errorf("key %s of %s: messages at %v, %v instead of %v", want.Key, want.Topic, at, err, want.CommitLogOffsets)
+		}
+	}
+	for name, queues := range m.Config.Offsets.Table {
+		topic, group, _ := strings.Cut(name, "@")
+		for queue, want := range queues {
+			var id int
+			fmt.Sscan(queue, &id)
+			if got, err := c.Committed(group, topic, id); err != nil || got != want {
+				t.Errorf("committed offset of %s, queue %s: %d, %v instead of %d", name, queue, got, err, want)
+			}
+		}
+	}
+}
+
+// unpack extracts an archive into dir; files keep their times, which retention goes by.
+func unpack(archive, dir string) error {
+	f, err := os.Open(archive)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	z, err := gzip.NewReader(f)
+	if err != nil {
+		return err
+	}
+	files := tar.NewReader(z)
+	for {
+		h, err := files.Next()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if h.Typeflag != tar.TypeReg {
+			continue
+		}
+		path := filepath.Join(dir, filepath.FromSlash(h.Name))
+		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+			return err
+		}
+		out, err := os.Create(path)
+		if err != nil {
+			return err
+		}
+		_, err = io.Copy(out, files)
+		if err := errors.Join(err, out.Close(), os.Chtimes(path, h.ModTime, h.ModTime)); err != nil {
+			return err
+		}
+	}
+}
