@@ -1,0 +1,75 @@
+package bench
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// nameServer returns the address of a name server with a broker: that of SKUA_TEST_NAMESERVER, or one in this process.
+func nameServer(t testing.TB) string {
+	if addr := os.Getenv("SKUA_TEST_NAMESERVER"); addr != "" {
+		return addr
+	}
+	t.Skip("no cluster")
+	return ""
+}
+
+func TestRuns(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	o := Options{NameServers: []string{nameServer(t)}, Topic: fmt.Sprintf("bench-%x", rand.Uint32()), Size: 100, Clients: 2, Window: 8, Count: 500}
+	r, err := Produce(ctx, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Log(r)
+	if r.Messages != 500 || r.Errors != 0 || r.Rate == 0 || r.Send == nil || r.Send.P50 > r.Send.Max || r.Send.Min == 0 {
+		t.Errorf("produce: %+v", r)
+	}
+	o.Count = 0
+	if r, err = Consume(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(r)
+	if r.Messages < 501 || r.Errors != 0 || r.Size != 100 { // one more to begin with
+		t.Errorf("consume: %+v", r)
+	}
+	o.Count, o.Rate = 200, 1000
+	if r, err = EndToEnd(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(r)
+	if r.Messages < 200 || r.Errors != 0 || r.EndToEnd == nil || r.Seconds < 0.19 {
+		t.Errorf("e2e: %+v", r)
+	}
+	if text := r.String(); !strings.Contains(text, "end to end") {
+		t.Errorf("report: %s", text)
+	}
+}
+
+func TestDuration(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	o := Options{NameServers: []string{nameServer(t)}, Topic: fmt.Sprintf("bench-%x", rand.Uint32()), Clients: 1, Window: 1, Duration: 200 * time.Millisecond}
+	r, err := Produce(ctx, o)
+	if err != nil || r.Seconds < 0.2 || r.Seconds > 5 || r.Messages == 0 {
+		t.Errorf("produce: %+v, %v", r, err)
+	}
+}
+
+func TestBadOptions(t *testing.T) {
+	for _, o := range []Options{{Size: 4}, {Clients: -1}, {Rate: -1}, {}} {
+		if _, err := Produce(t.Context(), o); err == nil {
+			t.Errorf("%+v: no error", o)
+		}
+	}
+}
