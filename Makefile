@@ -4,7 +4,10 @@ STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
 FUZZTIME ?= 2s
 
 .DEFAULT_GOAL := build
-.PHONY: build test check fuzz interop bench generate
+.PHONY: help build test check fuzz interop bench generate
+
+help: ## this list
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 build: ## the program, in ./bin
 	CGO_ENABLED=0 go build -trimpath -o bin/skua ./cmd/skua
