@@ -217,3 +217,15 @@ func TestLive(t *testing.T) {
 		}
 	}
 }
+
+func TestDerive(t *testing.T) {
+	var o options
+	l, err := conf.Load(&o, conf.Broker, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	l.Derive(&o, "brokerIP1", "10.0.0.1", "interface eth0")
+	if got := l.Origin("brokerIP1"); got != "interface eth0" || o.IP != "10.0.0.1" {
+		t.Errorf("got %q, %q", got, o.IP)
+	}
+}

@@ -132,6 +132,17 @@ func (l *loading) candidates() []string {
 	return keys
 }
 
+// Derive gives the setting of key a value that was found out rather than configured, such as the host name, and notes
+// origin for it. It panics if the options struct that dst points to has no such key or the value does not fit.
+func (l *Loaded) Derive(dst any, key, value, origin string) {
+	if err := Set(dst, key, value); err != nil {
+		panic(fmt.Sprintf("conf: derived setting: %v", err))
+	}
+	i := slices.IndexFunc(l.Settings, func(s Setting) bool { return s.Key == key })
+	l.Settings[i].Value, _ = Value(dst, key)
+	l.Settings[i].Origin = origin
+}
+
 // Origin returns where the value of key came from, "default" if it was not set.
 func (l *Loaded) Origin(key string) string {
 	if s, ok := l.find(key); ok {
