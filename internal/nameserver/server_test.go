@@ -508,3 +508,24 @@ func TestManyTopics(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRoute is a route that has been asked for before.
+func BenchmarkRoute(b *testing.B) {
+	table := NewTable(Rules{})
+	var o Options
+	conf.Defaults(&o)
+	s := &Server{table: table, kv: new(kv), start: time.Now()}
+	s.options.Store(&o)
+	body := &command.RegisterBrokerBody{Topics: command.TopicConfigWrapper{Topics: map[string]command.TopicConfig{
+		"T": command.DefaultTopicConfig("T"), "U": command.DefaultTopicConfig("U")}}}
+	if _, err := table.Register(0, &Registration{BrokerIdentity: brokerA("127.0.0.1:1"), Body: body}); err != nil {
+		b.Fatal(err)
+	}
+	f := &wire.Frame{Version: command.V5_5_0, Ext: command.Fields{{Key: []byte("topic"), Value: []byte("T")}}}
+	b.ReportAllocs()
+	for b.Loop() {
+		if r := s.route(f); r.Status != 0 {
+			b.Fatal(r.Remark)
+		}
+	}
+}

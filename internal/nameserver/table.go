@@ -109,6 +109,10 @@ func (t *Table) Register(now int64, r *Registration) (Registered, error) {
 	if err := t.check(r); err != nil {
 		return Registered{}, err
 	}
+	here := place{r.ClusterName, r.BrokerAddr}
+	if l := t.lives[here]; l != nil && l.name != r.BrokerName { // it was given another name
+		t.Unregister(command.BrokerIdentity{BrokerName: l.name, BrokerAddr: here.addr, ClusterName: here.cluster})
+	}
 	b, lowest := t.brokers[r.BrokerName], skua.BrokerID(0)
 	if b == nil {
 		b = &broker{addrs: make(map[skua.BrokerID]string), cluster: r.ClusterName}
@@ -117,7 +121,6 @@ func (t *Table) Register(now int64, r *Registration) (Registered, error) {
 	}
 	topics := r.Body.Topics.Topics
 	held, ok := b.addrs[r.BrokerID]
-	here := place{r.ClusterName, r.BrokerAddr}
 	if ok && held != r.BrokerAddr && t.stateOf(place{r.ClusterName, held}) > r.Body.Topics.DataVersion.StateVersion {
 		delete(t.lives, here)
 		return Registered{Ignored: true}, nil
