@@ -105,7 +105,7 @@ const (
 	GetSubscriptiongroupConfig           Code = 352
 	UpdateAndGetGroupForbidden           Code = 353
 	CheckRocksDBCQWriteProgress          Code = 354
-	ExportRocksDBConfigToJson            Code = 355
+	ExportRocksDBConfigToJSON            Code = 355
 	LitePullMessage                      Code = 361
 	RecallMessage                        Code = 370
 	QueryAssignment                      Code = 400

@@ -2,10 +2,10 @@ package command
 
 // Response codes of RocketMQ 5.5.0. The constants bear the names of ResponseCode in Java, without underscores.
 const (
-	StatusRpcTimeOut                           Status = -1006
-	StatusRpcSendToChannelFailed               Status = -1004
-	StatusRpcAddrIsNull                        Status = -1002
-	StatusRpcUnknown                           Status = -1000
+	StatusRPCTimeOut                           Status = -1006
+	StatusRPCSendToChannelFailed               Status = -1004
+	StatusRPCAddrIsNull                        Status = -1002
+	StatusRPCUnknown                           Status = -1000
 	StatusSuccess                              Status = 0
 	StatusSystemError                          Status = 1
 	StatusSystemBusy                           Status = 2
