@@ -2,9 +2,9 @@ package wire
 
 import "sync"
 
-// Sizes of pooled buffers in bytes: one for the tail of a read that holds the beginning of a frame, one for a read or
+// Sizes of pooled buffers in bytes: two for the tail of a read that holds the beginning of a frame, one for a read or
 // write of many small frames, and greater ones for great frames.
-var bufferSizes = [...]int{2 << 10, 64 << 10, 512 << 10, 4 << 20, 16 << 20}
+var bufferSizes = [...]int{tailSize, 4 * tailSize, burstSize, 512 << 10, 4 << 20, 16 << 20}
 
 const (
 	tailSize  = 2 << 10

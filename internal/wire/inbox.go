@@ -115,6 +115,8 @@ func (in *inbox) park() {
 		return
 	case len(rest) <= tailSize/2:
 		size = tailSize
+	case len(rest) <= 3*tailSize:
+		size = 4 * tailSize
 	case len(rest) > burstSize/2:
 		return
 	}

@@ -116,21 +116,25 @@ func (f *Frame) fields(s *scanner) error {
 	if s.take('}') {
 		return nil
 	}
+	ext := f.Ext // a local one, for speed
 	for {
 		key, value, err := s.field()
 		if err != nil {
 			return err
 		}
-		if value == nil || len(f.Ext) >= maxFields {
+		if value != nil && len(ext) < maxFields {
+			ext = append(ext, command.Field{Key: key, Value: value})
+		} else {
+			f.Ext = ext
 			if err := f.addField(key, value); err != nil {
 				return err
 			}
-		} else {
-			f.Ext = append(f.Ext, command.Field{Key: key, Value: value})
+			ext = f.Ext
 		}
 		if s.take(',') {
 			continue
 		}
+		f.Ext = ext
 		if s.take('}') {
 			return nil
 		}

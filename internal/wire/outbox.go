@@ -15,6 +15,9 @@ const (
 	flushSize = burstSize / 2
 	// backlogLimit is how many bytes may wait while others are being written; who adds more waits until they are.
 	backlogLimit = 2 << 20
+	// writeRounds is how often a goroutine writes what others have appended meanwhile, before it leaves that to one
+	// that has nothing else to do.
+	writeRounds = 4
 	// writeChunk is what the peer must take in WriteTimeout.
 	writeChunk = 256 << 10
 )
@@ -105,14 +108,14 @@ func (o *outbox) release() error {
 }
 
 // writeUnlock writes what is in the buffer, if wanted and if nobody else does, and unlocks. If the peer takes no more,
-// it goes on in the background, unless it may block.
+// and it may not block, or if others append without end, the rest is written in the background.
 func (o *outbox) writeUnlock(wanted, mayBlock bool) error {
 	defer o.mu.Unlock()
 	if !wanted || o.writing {
 		return o.err
 	}
 	o.writing = true
-	for len(o.buf.b) > 0 && o.err == nil {
+	for round := 1; len(o.buf.b) > 0 && o.err == nil; round++ {
 		buf := o.buf
 		o.buf = buffer{}
 		o.mu.Unlock()
@@ -122,6 +125,8 @@ func (o *outbox) writeUnlock(wanted, mayBlock bool) error {
 				return nil
 			}
 			err = o.write(rest)
+		} else if round >= writeRounds && err == nil && o.background(buf, nil) {
+			return nil
 		}
 		o.written(&buf, err)
 	}
@@ -215,6 +220,21 @@ func (o *outbox) close(err error) {
 	o.room.Broadcast()
 }
 
+// Drop tells that the request will not be answered, so that Shutdown does not wait for the answer. It is Reply's
+// counterpart for requests that the protocol leaves without one although they are not one-way.
+func (c Call) Drop() {
+	if !c.Oneway {
+		c.Conn.answered()
+	}
+}
+
+// answered notes that one request less waits for its answer.
+func (c *Conn) answered() {
+	if c.answers.Add(-1) <= 0 && c.leaving.Load() {
+		c.socket.SetReadDeadline(time.Now()) // wakes the reading goroutine: the connection may be quiet
+	}
+}
+
 // Reply answers the request in the encoding that it came in. It does nothing if the request was one-way. Within a
 // handler, on the connection's own goroutine, the bytes leave when all complete frames of the read have been handled;
 // from other goroutines they leave at once, or with those of the handlers that are running. It does not block unless
@@ -231,8 +251,6 @@ func (c Call) Reply(r *Response) error {
 		h.code, h.remark = int32(command.StatusSystemError), "the answer cannot be sent: "+err.Error()
 		err = c.Conn.out.send(&h, nil, nil, nil, nil)
 	}
-	if c.Conn.answers.Add(-1) <= 0 && c.Conn.leaving.Load() {
-		c.Conn.socket.SetReadDeadline(time.Now())
-	}
+	c.Conn.answered()
 	return err
 }
