@@ -69,7 +69,7 @@ func (s *Server) admit(nc net.Conn) {
 	full := s.owner.MaxConns > 0 && len(s.conns) >= s.owner.MaxConns
 	if s.stopping || full {
 		s.mu.Unlock()
-		nc.Close()
+		defer nc.Close()
 		if full {
 			if skipped, ok := s.owner.bad.admit(c.remote.Addr(), time.Now()); ok {
 				s.owner.Log.Warn("wire: connection refused, there are too many", "peer", c.addr, "limit", s.owner.MaxConns, "unlogged", skipped)
