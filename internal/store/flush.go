@@ -59,7 +59,7 @@ func (s *Store) reserveLoop() {
 
 func (s *Store) reserve() {
 	l := s.log
-	if l.staged == nil {
+	if l.ring.Load() == nil {
 		return // keepLoop tries to get it
 	}
 	if err := l.reserve(); err != nil && l.reserved.Load()-l.end.Load() < int64(s.o.MaxMessageSize) {
@@ -146,7 +146,9 @@ func (s *Store) flush() error {
 			return err
 		}
 	}
-	f.durable = target
+	if s.log.durable.Load() >= target.End {
+		f.durable = target
+	}
 	return s.syncQueues(false)
 }
 
@@ -193,8 +195,8 @@ func (s *Store) flushQueues(dirty []*Queue) error {
 			delete(f.warm, q)
 		}
 	}
-	if len(f.warm) == 0 && s.log.staged != nil {
-		s.log.staged.relax()
+	if ring := s.log.ring.Load(); len(f.warm) == 0 && ring != nil {
+		ring.relax()
 	}
 	return nil
 }

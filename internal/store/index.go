@@ -129,6 +129,9 @@ func (s *Store) indexLoop() {
 	}
 }
 
+// closeIndexTime is how long a stop waits for the index.
+const closeIndexTime = 4 * time.Second
+
 // indexStep is how much of the log is read at a time, bytes.
 const indexStep = 1 << 20
 
@@ -292,7 +295,11 @@ func (x *indexer) close() error {
 	if x == nil {
 		return nil
 	}
-	for x.step(nil) {
+	for start := time.Now(); x.step(nil); {
+		if time.Since(start) > closeIndexTime {
+			x.s.o.Log.Warn("index is not complete at the stop; the next start goes on with it", "log offset", x.pos.Load(), "end", x.s.Max())
+			break
+		}
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()

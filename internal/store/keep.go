@@ -102,8 +102,8 @@ func (s *Store) checkDisk() {
 		return
 	}
 	// Only taking the space proves that it is there.
-	if l.staged == nil {
-		if err := s.stage(); err != nil || l.staged == nil {
+	if l.ring.Load() == nil {
+		if err := s.stage(); err != nil || l.ring.Load() == nil {
 			return
 		}
 	}

@@ -26,7 +26,8 @@ const (
 type commitLog struct {
 	run    *segment.Run
 	log    *slog.Logger
-	staged *ring // nil while there is no space for it
+	ring   atomic.Pointer[ring] // nil while there is no space for it, and after the end
+	ringMu sync.RWMutex         // read-locked by those who look into the ring without mu or drainMu
 
 	drained  atomic.Int64 // bytes before it are in the segment files
 	durable  atomic.Int64 // bytes before it are on disk
@@ -84,7 +85,7 @@ func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
 			tail = left
 		}
 		stop := at + tail + n
-		if stop-l.drained.Load() <= l.staged.size && stop <= l.reserved.Load() {
+		if stop-l.drained.Load() <= l.ring.Load().size && stop <= l.reserved.Load() {
 			if tail > 0 {
 				l.blankLocked(at, tail)
 			}
@@ -115,7 +116,7 @@ func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
 // blankLocked fills the rest of a file, n bytes at at.
 func (l *commitLog) blankLocked(at, n int64) {
 	l.claimed.Store(at + n)
-	b := l.staged.slice(at, n)
+	b := l.ring.Load().slice(at, n)
 	clear(b)
 	record.AppendBlank(b[:0], n)
 	l.publishLocked(at + n)
@@ -125,12 +126,12 @@ func (l *commitLog) blankLocked(at, n int64) {
 func (l *commitLog) putLocked(at int64, b []byte) {
 	stop := at + int64(len(b))
 	l.claimed.Store(stop)
-	copy(l.staged.slice(at, int64(len(b))), b)
+	copy(l.ring.Load().slice(at, int64(len(b))), b)
 	l.publishLocked(stop)
 }
 
 func (l *commitLog) publishLocked(end int64) {
-	l.staged.end.Store(end) // from here on the bytes survive the process
+	l.ring.Load().end.Store(end) // from here on the bytes survive the process
 	l.end.Store(end)
 }
 
@@ -151,17 +152,18 @@ func (l *commitLog) drain() error {
 	if r := l.ioFail.Load(); r != nil {
 		return r
 	}
-	if l.staged == nil {
+	ring := l.ring.Load()
+	if ring == nil {
 		return nil
 	}
 	stop := l.end.Load()
 	for at := l.drained.Load(); at < stop; {
-		n := min(stop-at, maxDrain, l.staged.size)
-		if err := l.run.WriteAt(l.staged.slice(at, n), at); err != nil {
+		n := min(stop-at, maxDrain, ring.size)
+		if err := l.run.WriteAt(ring.slice(at, n), at); err != nil {
 			return l.failed(err)
 		}
 		at += n
-		l.staged.drained.Store(at)
+		ring.drained.Store(at)
 		l.drained.Store(at)
 		l.wake()
 	}
@@ -242,12 +244,8 @@ func (l *commitLog) read(p []byte, off int64) error {
 	if off < 0 || off+n > l.end.Load() {
 		return segment.ErrOutside
 	}
-	if l.inRing(off) {
-		copy(p, l.staged.slice(off, n))
-		// An appender may have come round meanwhile; then the bytes are in the files.
-		if off >= l.claimed.Load()-l.staged.size {
-			return nil
-		}
+	if l.readRing(p, off) {
+		return nil
 	}
 	if drained := l.drained.Load(); off+n > drained && off < drained {
 		if err := l.read(p[drained-off:], drained); err != nil {
@@ -261,7 +259,30 @@ func (l *commitLog) read(p []byte, off int64) error {
 // inRing reports whether off is to be read from the ring: always when it is not drained, and else when it is in the
 // newer half, which will not be overwritten soon.
 func (l *commitLog) inRing(off int64) bool {
-	return l.staged != nil && off >= l.base && (off >= l.drained.Load() || off >= l.end.Load()-l.staged.size/2)
+	ring := l.ring.Load()
+	return ring != nil && off >= l.base && (off >= l.drained.Load() || off >= l.end.Load()-ring.size/2)
+}
+
+// readRing copies the len(p) bytes at off if they are in the ring. It does nothing that needs the appenders' lock: an
+// appender may come round while it copies; then it reports false, and the bytes are in the files.
+func (l *commitLog) readRing(p []byte, off int64) bool {
+	l.ringMu.RLock()
+	defer l.ringMu.RUnlock()
+	if !l.inRing(off) {
+		return false
+	}
+	ring := l.ring.Load()
+	copy(p, ring.slice(off, int64(len(p))))
+	return off >= l.claimed.Load()-ring.size
+}
+
+// unmap gives the ring back. Nothing may be appended or drained any more.
+func (l *commitLog) unmap() {
+	l.ringMu.Lock()
+	defer l.ringMu.Unlock()
+	if ring := l.ring.Swap(nil); ring != nil {
+		ring.close()
+	}
 }
 
 // position returns the end of the log together with the offset of the last record before it.

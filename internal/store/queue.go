@@ -138,6 +138,9 @@ func (q *Queue) search(lo, hi int64, wanted func(unit) bool) int64 {
 // correctMin sets Min to the first entry whose record is still in the log, which begins at logMin.
 func (q *Queue) correctMin(logMin int64) {
 	lo, hi := q.begin(), q.visible.Load()
+	if u, err := q.unit(max(q.min.Load(), lo)); err == nil && u.log >= logMin && !u.filler() && q.min.Load() > lo {
+		return // nothing has changed
+	}
 	q.min.Store(q.search(lo, hi, func(u unit) bool { return u.log >= logMin && !u.filler() }))
 }
 

@@ -67,7 +67,7 @@ func (r *recovery) replayStaged(last session) error {
 	if err != nil {
 		return err
 	}
-	s.log.staged = old
+	s.log.ring.Store(old)
 	mine, sameBoot := old.of(last)
 	if !mine {
 		return nil // a new file, or somebody else has used the directory since
@@ -278,7 +278,8 @@ func (r *recovery) begin() error {
 	l.claimed.Store(end)
 	l.reserved.Store(end)
 	l.base = end
-	l.durable.Store(min(r.own.durable.End, end))
+	begin, _ := l.run.Bounds()
+	l.durable.Store(max(begin, min(r.own.durable.End, end)))
 	if s.o.SyncFlush {
 		if _, err := l.sync(); err != nil {
 			return err
@@ -305,11 +306,10 @@ func (r *recovery) begin() error {
 // ring, the store refuses messages until there is.
 func (s *Store) beginStaging() error {
 	l := s.log
-	if l.staged != nil {
-		l.staged.begin(session{}, 0) // from here on only the segments count
-		if l.staged.size != s.o.StagingSize {
-			l.staged.close()
-			l.staged = nil
+	if old := l.ring.Load(); old != nil {
+		old.begin(session{}, 0) // from here on only the segments count
+		if old.size != s.o.StagingSize {
+			l.unmap()
 			if err := os.Remove(s.own(stagingFile)); err != nil {
 				return fmt.Errorf("store: %w", err)
 			}
@@ -328,7 +328,7 @@ func (s *Store) beginStaging() error {
 // stage opens the ring, if there is space for it.
 func (s *Store) stage() error {
 	l := s.log
-	if l.staged == nil {
+	if l.ring.Load() == nil {
 		ring, err := openRing(s.own(stagingFile), s.o.StagingSize)
 		if errors.Is(err, syscall.ENOSPC) {
 			l.refuse(&RefusedError{Reason: DiskFull, Detail: fmt.Sprintf("%s needs %d bytes; free space, the store then goes on by itself",
@@ -338,9 +338,11 @@ func (s *Store) stage() error {
 		if err != nil {
 			return err
 		}
-		l.staged = ring
+		ring.begin(s.session, l.end.Load())
+		l.ring.Store(ring)
+		return nil
 	}
-	l.staged.begin(s.session, l.end.Load())
+	l.ring.Load().begin(s.session, l.end.Load())
 	return nil
 }
 

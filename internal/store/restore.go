@@ -117,8 +117,17 @@ func (s *Store) restore(m *record.Message) error {
 	}
 	q := s.Queue(string(m.Topic), m.QueueID)
 	off := int64(m.QueueOffset)
+	if off < q.begin() {
+		if int64(m.LogOffset) < q.maxLog {
+			return nil // retention took the entry
+		}
+		// The topic was deleted and made again: its offsets began anew.
+		if err := q.restart(); err != nil {
+			return err
+		}
+	}
 	if off < q.next {
-		if u, err := q.unit(off); off < q.begin() || err == nil && u.log == int64(m.LogOffset) {
+		if u, err := q.unit(off); err == nil && u.log == int64(m.LogOffset) {
 			return nil
 		}
 		if err := q.cut(off); err != nil {
@@ -168,6 +177,16 @@ func (q *Queue) pad(off int64) error {
 	for ; q.next < off; q.next++ {
 		q.tail = appendUnit(q.tail, 0, math.MaxInt32, 0)
 	}
+	return nil
+}
+
+// restart removes all entries and files.
+func (q *Queue) restart() error {
+	if err := q.remove(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	q.next, q.synced, q.maxLog = 0, 0, 0
+	q.visible.Store(0)
 	return nil
 }
 

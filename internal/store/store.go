@@ -162,8 +162,8 @@ func (s *Store) closeClean() error {
 
 // release gives back what open took.
 func (s *Store) release() {
-	if s.log != nil && s.log.staged != nil {
-		s.log.staged.close()
+	if s.log != nil {
+		s.log.unmap()
 	}
 	s.index.unmap()
 	s.logDisk.Close()
@@ -242,6 +242,7 @@ func (s *Store) DeleteTopic(topic string) error {
 	for _, q := range qs {
 		errs = append(errs, q.remove())
 	}
+	s.busy.ring() // a checkpoint behind the deletion keeps a start from making the queues again
 	if storable(topic) {
 		_ = os.Remove(filepath.Join(s.o.Dir, "consumequeue", topic)) // stays if there is something else in it
 	}

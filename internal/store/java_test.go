@@ -1,0 +1,222 @@
+package store
+
+import (
+	"archive/tar"
+	"bytes"
+	"compress/gzip"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
+)
+
+// manifest tells what Java found in a store.
+type manifest struct {
+	Begin, End skua.LogOffset
+	Queues     []struct {
+		Topic    string
+		ID       int32
+		Min, Max skua.QueueOffset
+		Units    [][]int64 // queue offset, log offset, size, tags code
+	}
+	Index []struct {
+		Topic, Key string
+		Offsets    []int64
+	}
+	Records []struct {
+		Topic               string
+		Queue               int32
+		QueueOffset, Offset int64
+		SHA256              string
+	}
+}
+
+var javaStores = []string{"basic", "killed", "torn", "deleted", "deleted-log", "propcrc"}
+
+// unpack makes a directory from a Java store, and returns options that fit it.
+func unpack(t testing.TB, variant string) (Options, manifest) {
+	t.Helper()
+	dir := t.TempDir()
+	b, err := os.ReadFile(filepath.Join("testdata", "java", variant+".tar.gz"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	z, err := gzip.NewReader(bytes.NewReader(b))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for in := tar.NewReader(z); ; {
+		h, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, err := io.ReadAll(in)
+		path := filepath.Join(dir, filepath.FromSlash(h.Name))
+		err = errors.Join(err, os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b, 0o644), os.Chtimes(path, h.ModTime, h.ModTime))
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var m manifest
+	if b, err = os.ReadFile(filepath.Join("testdata", "java", variant+".json")); err != nil {
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(b, &m); err != nil {
+		t.Fatal(err)
+	}
+	o := small(dir)
+	// Not in the time of retention, whenever the test runs.
+	o.SegmentSize, o.DeleteWhen, o.ReservedTime = 262144, "04", 1000000*time.Hour
+	return o, m
+}
+
+func TestJavaStores(t *testing.T) {
+	for _, variant := range javaStores {
+		t.Run(variant, func(t *testing.T) {
+			o, m := unpack(t, variant)
+			s := open(t, o)
+			checkManifest(t, s, m)
+			// It can be appended to, closed and opened again.
+			q := s.Queue(m.Queues[0].Topic, m.Queues[0].ID)
+			for i := range 300 {
+				r, err := s.Append(q, message(q.Topic(), q.ID(), fmt.Sprint("more", i)))
+				if err != nil || r.QueueOffset != m.Queues[0].Max+skua.QueueOffset(i) {
+					t.Fatalf("append %d: %+v, %v", i, r, err)
+				}
+				if i == 0 && r.LogOffset != m.End {
+					t.Fatalf("appended at %d, the log ended at %d", r.LogOffset, m.End)
+				}
+			}
+			closed(t, s)
+			s = open(t, o)
+			if got := s.Queue(q.Topic(), q.ID()).Max(); got != m.Queues[0].Max+300 {
+				t.Fatalf("queue ends at %d after reopening", got)
+			}
+			m.End, m.Queues = s.Max(), m.Queues[1:]
+			checkManifest(t, s, m)
+			closed(t, s)
+		})
+	}
+}
+
+func checkManifest(t *testing.T, s *Store, m manifest) {
+	t.Helper()
+	if s.Min() != m.Begin || s.Max() != m.End {
+		t.Errorf("log from %d to %d, want %d to %d", s.Min(), s.Max(), m.Begin, m.End)
+	}
+	for _, r := range m.Records {
+		b, err := s.Record(skua.LogOffset(r.Offset))
+		if err != nil {
+			t.Fatalf("record at %d: %v", r.Offset, err)
+		}
+		if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != r.SHA256 {
+			t.Errorf("record at %d differs", r.Offset)
+		}
+	}
+	for _, want := range m.Queues {
+		q := s.Queue(want.Topic, want.ID)
+		for _, r := range m.Records {
+			if r.Topic == want.Topic && r.Queue == want.ID {
+				// Java leaves the least offset at 0 when the first file of a queue has no live entry. Skua does not.
+				want.Min = max(want.Min, skua.QueueOffset(r.QueueOffset))
+				break
+			}
+		}
+		if q.Min() != want.Min || q.Max() != want.Max {
+			t.Errorf("%s %d: from %d to %d, want %d to %d", q.Topic(), q.ID(), q.Min(), q.Max(), want.Min, want.Max)
+		}
+		for _, u := range want.Units {
+			if u[1] < int64(m.Begin) {
+				continue
+			}
+			if e, ok := q.Entry(skua.QueueOffset(u[0])); !ok || int64(e.LogOffset) != u[1] || int64(e.Size) != u[2] || e.TagsCode != u[3] {
+				t.Fatalf("%s %d: entry %v, want %v", q.Topic(), q.ID(), e, u)
+			}
+		}
+	}
+	for _, want := range m.Index {
+		got, err := s.Query(want.Topic, want.Key, 64, 0, math.MaxInt64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var offsets []int64
+		for _, b := range got.Records {
+			r, _, _ := record.Decode(b)
+			offsets = append(offsets, int64(r.LogOffset))
+		}
+		slices.Sort(want.Offsets)
+		if !slices.Equal(offsets, want.Offsets) {
+			t.Errorf("%s %s: found at %v, want %v", want.Topic, want.Key, offsets, want.Offsets)
+		}
+	}
+}
+
+// Records that Skua writes are the ones that Java wrote, byte for byte.
+func TestSameBytesAsJava(t *testing.T) {
+	o, m := unpack(t, "basic")
+	s := open(t, o)
+	mine := small(t.TempDir())
+	mine.SegmentSize = o.SegmentSize
+	now := time.Now()
+	mine.Now = func() time.Time { return now }
+	again := open(t, mine)
+	for _, r := range m.Records {
+		b, err := s.Record(skua.LogOffset(r.Offset))
+		if err != nil {
+			t.Fatal(err)
+		}
+		msg, _, err := record.Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		now = time.UnixMilli(msg.StoreTime)
+		if _, err := again.Append(again.Queue(r.Topic, r.Queue), &msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed(t, s)
+	closed(t, again)
+	for _, dir := range []string{"commitlog", "consumequeue"} {
+		sameFiles(t, filepath.Join(o.Dir, dir), filepath.Join(mine.Dir, dir))
+	}
+}
+
+func sameFiles(t *testing.T, want, got string) {
+	t.Helper()
+	err := filepath.WalkDir(want, func(path string, e os.DirEntry, err error) error {
+		if err != nil || e.IsDir() {
+			return err
+		}
+		rel, _ := filepath.Rel(want, path)
+		a, err := os.ReadFile(path)
+		if err != nil {
+			return err
+		}
+		b, err := os.ReadFile(filepath.Join(got, rel))
+		if err == nil && !bytes.Equal(a, b) {
+			for i := range a {
+				if i >= len(b) || a[i] != b[i] {
+					return fmt.Errorf("%s differs at byte %d", rel, i)
+				}
+			}
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
