@@ -9,8 +9,10 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
+	"github.com/skuamq/skua/internal/wire"
 )
 
 // schedule holds delayed messages back. A message that asks for delay level n is stored in queue n-1 of
@@ -39,7 +41,8 @@ type schedule struct {
 	out     store.ReadResult
 	failed  error // that the last delivery met; owned by run
 
-	saving struct {
+	flushing sync.Mutex // held while offsets are being saved
+	saving   struct {
 		sync.Mutex
 		end   skua.LogOffset // behind the last delivered copy
 		dirty bool           // deliveries since the offsets were saved
@@ -155,7 +158,7 @@ func (s *schedule) round(stop <-chan struct{}) int64 {
 
 // serve delivers the messages of one level that are due, and returns when the next one is.
 func (s *schedule) serve(i int, stop <-chan struct{}) int64 {
-	p := &s.pending[i]
+	q := s.pending[i].queue
 	defer s.out.Release()
 	for {
 		select {
@@ -163,37 +166,58 @@ func (s *schedule) serve(i int, stop <-chan struct{}) int64 {
 			return 0
 		default:
 		}
-		off, now := skua.QueueOffset(s.next[i].Load()), s.now().UnixMilli()
-		future, met := int64(never), false
-		s.store.Read(p.queue, store.ReadRequest{Offset: off, MaxMessages: deliverBatch, MaxBytes: deliverBytes,
-			Match: func(due int64) bool {
-				if future == never && s.levels.correct(i+1, due, now) > now {
-					future = due
-				}
-				met = true
-				return future == never
-			}}, &s.out)
-		switch {
-		case len(s.out.Records) > 0:
-			if err := s.deliverAll(i, s.out.Records); err != nil {
-				return s.now().UnixMilli() + retryDelivery
+		off := skua.QueueOffset(s.next[i].Load())
+		count, next := s.countDue(i, off)
+		if count == 0 {
+			if next == off {
+				return s.dueAt(i, off)
 			}
-		case off < s.out.Min:
-			s.log.Error("delayed messages were removed by retention before they fell due", "level", i+1, "from", off, "to", s.out.Min,
-				"cure", "raise fileReservedTime above the longest delay")
-			s.advance(i, s.out.Min)
-		case off > s.out.Max:
-			s.advance(i, s.out.Max)
-		case off == s.out.Max:
-			return never
-		case future != never && met:
-			return future
-		default:
-			next := max(s.out.Next, off+1)
-			s.log.Error("delayed messages cannot be read", "level", i+1, "from", off, "to", next, "status", s.out.Status)
+			s.log.Error("delayed messages are gone before they were delivered", "level", i+1, "from", off, "to", next,
+				"cure", "keep messages longer than the longest delay, see fileReservedTime")
 			s.advance(i, next)
+			continue
+		}
+		s.store.Read(q, store.ReadRequest{Offset: off, MaxMessages: count, MaxBytes: deliverBytes}, &s.out)
+		if len(s.out.Records) == 0 {
+			s.log.Error("delayed messages cannot be read", "level", i+1, "from", off, "to", max(s.out.Next, off+1), "status", s.out.Status)
+			s.advance(i, max(s.out.Next, off+1))
+			continue
+		}
+		if err := s.deliverAll(i, s.out.Records); err != nil {
+			return s.now().UnixMilli() + retryDelivery
 		}
 	}
+}
+
+// countDue counts the messages of a level that are due from off on. If there are none, next is where to go on: beyond
+// off if the messages in between are gone.
+func (s *schedule) countDue(i int, off skua.QueueOffset) (count int, next skua.QueueOffset) {
+	q, now := s.pending[i].queue, s.now().UnixMilli()
+	for count < deliverBatch {
+		e, ok := q.Entry(off + skua.QueueOffset(count))
+		if !ok || s.levels.correct(i+1, e.TagsCode, now) > now {
+			break
+		}
+		count++
+	}
+	next = off
+	if first, end := q.Min(), q.Max(); count == 0 && off != end {
+		if next = min(max(off, first), end); next == off {
+			if _, ok := q.Entry(off); !ok {
+				next++
+			}
+		}
+	}
+	return count, next
+}
+
+// dueAt is when the message at off, which is not due yet, is; never if there is none.
+func (s *schedule) dueAt(i int, off skua.QueueOffset) int64 {
+	e, ok := s.pending[i].queue.Entry(off)
+	if !ok {
+		return never
+	}
+	return s.levels.correct(i+1, e.TagsCode, s.now().UnixMilli())
 }
 
 // deliverAll stores copies of records where they belong, one after the other.
@@ -274,6 +298,8 @@ func (s *schedule) progress(i int) (next, end skua.QueueOffset) {
 // flush saves the offsets if messages were delivered since they were saved last. It waits for the delivered copies to be
 // durable first.
 func (s *schedule) flush() error {
+	s.flushing.Lock()
+	defer s.flushing.Unlock()
 	s.saving.Lock()
 	dirty := s.saving.dirty
 	s.saving.dirty = false
@@ -294,4 +320,36 @@ func (s *schedule) flush() error {
 		s.saving.Unlock()
 	}
 	return err
+}
+
+// openSchedule reads delayOffset.json and makes the schedule.
+func (b *Broker) openSchedule(levels delayLevels) error {
+	path := b.configPath("delayOffset.json")
+	saved, err := readConfig[command.DelayOffsets](path, b.log)
+	if err != nil {
+		return err
+	}
+	if saved == nil {
+		saved = new(command.DelayOffsets)
+	}
+	b.schedule = newSchedule(levels, saved.Offsets, b.store, b.stats, b.log)
+	b.schedule.save = func(offsets map[int32]skua.QueueOffset) error {
+		saved.Offsets, saved.DataVersion = offsets, saved.DataVersion.Next(b.now().UnixMilli())
+		return writeConfig(path, saved)
+	}
+	return nil
+}
+
+// flushSchedule saves how far delayed messages were delivered.
+func (b *Broker) flushSchedule() error {
+	err := b.schedule.flush()
+	if err != nil {
+		b.log.Warn("offsets of delayed messages cannot be saved; a crash would deliver again what was delivered since they were", "error", err)
+	}
+	return err
+}
+
+// delayOffsets serves GET_ALL_DELAY_OFFSET.
+func (b *Broker) delayOffsets(f *wire.Frame) {
+	answer(f, command.DelayOffsets{DataVersion: command.DataVersion{Timestamp: b.started.UnixMilli()}, Offsets: b.schedule.offsets()})
 }

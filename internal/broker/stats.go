@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -8,22 +9,22 @@ import (
 
 // Names of statistics, as VIEW_BROKER_STATS_DATA asks for them.
 const (
-	statTopicPut      = "TOPIC_PUT_NUMS"  // key: topic
-	statTopicPutSize  = "TOPIC_PUT_SIZE"  // key: topic
-	statGroupGet      = "GROUP_GET_NUMS"  // key: topic@group
-	statGroupGetSize  = "GROUP_GET_SIZE"  // key: topic@group
-	statSendBack      = "SNDBCK_PUT_NUMS" // key: topic@group
-	statDeadLetter    = "DLQ_PUT_NUMS"    // key: topic@group
-	statBrokerPut     = "BROKER_PUT_NUMS" // key: cluster
-	statBrokerGet     = "BROKER_GET_NUMS" // key: cluster
-	maxStatCounters   = 1_000_000         // topics or pairs of topic and group; further ones are counted for the broker only
-	totalSampling     = time.Second       // of the rates in the runtime information
-	totalSamplesKept  = 601               // ten minutes and one
-	tenSeconds        = 10                // samples back, for the rates
-	oneMinute         = 60
-	tenMinutes        = 600
-	dayBoundaryFormat = "2006-01-02"
+	statTopicPut     = "TOPIC_PUT_NUMS"  // key: topic
+	statTopicPutSize = "TOPIC_PUT_SIZE"  // key: topic
+	statGroupGet     = "GROUP_GET_NUMS"  // key: topic@group
+	statGroupGetSize = "GROUP_GET_SIZE"  // key: topic@group
+	statSendBack     = "SNDBCK_PUT_NUMS" // key: topic@group
+	statDeadLetter   = "DLQ_PUT_NUMS"    // key: topic@group
+	statBrokerPut    = "BROKER_PUT_NUMS" // key: cluster
+	statBrokerGet    = "BROKER_GET_NUMS" // key: cluster
 )
+
+// maxStatCounters bounds the topics, and the pairs of topic and group, that are counted apart; further ones count for
+// the broker only.
+const maxStatCounters = 1_000_000
+
+// totalSamplesKept are the samples of the broker's totals, one a second, for rates over ten minutes.
+const totalSamplesKept = 601
 
 // topicStats counts what producers did to one topic.
 type topicStats struct {
@@ -59,21 +60,23 @@ type stats struct {
 
 	rates struct {
 		sync.Mutex
-		samples        []totals // oldest first, one a second
-		day            string   // date of today
-		morning, yeste totals   // at the start of today and yesterday
+		samples          []totals // oldest first, one a second
+		day              string   // date of today
+		today, yesterday totals   // at the start of the day
 	}
+
+	sampled, sampledHour, sampledDay time.Time // when the windows were fed last; used by the ticker only
 }
 
 // totals are the counts of the whole broker at some time.
 type totals struct {
-	at                                  int64 // ms
-	put, got, gotBytes, getFound, gmiss int64
+	at                                    int64 // ms
+	put, got, gotBytes, getFound, getMiss int64
 }
 
 func newStats(now time.Time) *stats {
-	s := &stats{started: now, topics: map[string]*topicStats{}, groups: map[groupKey]*groupStats{}}
-	s.rates.day = now.Format(dayBoundaryFormat)
+	s := &stats{started: now, sampled: now, sampledHour: now, sampledDay: now, topics: map[string]*topicStats{}, groups: map[groupKey]*groupStats{}}
+	s.rates.day = now.Format(time.DateOnly)
 	return s
 }
 
@@ -184,8 +187,8 @@ func (s *stats) second(now time.Time) {
 	r.Lock()
 	defer r.Unlock()
 	t := s.totals(now)
-	if day := now.Format(dayBoundaryFormat); day != r.day {
-		r.day, r.yeste, r.morning = day, r.morning, t
+	if day := now.Format(time.DateOnly); day != r.day {
+		r.day, r.yesterday, r.today = day, r.today, t
 	}
 	if len(r.samples) == totalSamplesKept {
 		copy(r.samples, r.samples[1:])
@@ -216,6 +219,18 @@ func (s *stats) sample(now time.Time, what sampling) {
 // perSecond are rates over the last 10 s, minute and ten minutes.
 type perSecond [3]float64
 
+// String gives the three numbers separated by spaces.
+func (p perSecond) String() string {
+	out := make([]byte, 0, 48)
+	for i, v := range p {
+		if i > 0 {
+			out = append(out, ' ')
+		}
+		out = strconv.AppendFloat(out, v, 'f', -1, 64)
+	}
+	return string(out)
+}
+
 // rate returns the rates of one of the totals. Over a window that is longer than the broker has run it is the rate
 // since the start; Java leaves such numbers out, and tools that read the third of one or two fail.
 func (s *stats) rate(of func(totals) int64) perSecond {
@@ -227,7 +242,7 @@ func (s *stats) rate(of func(totals) int64) perSecond {
 		return p
 	}
 	last := samples[len(samples)-1]
-	for i, back := range [...]int{tenSeconds, oneMinute, tenMinutes} {
+	for i, back := range [...]int{10, 60, 600} {
 		first := samples[max(0, len(samples)-1-back)]
 		if ms := last.at - first.at; ms > 0 {
 			p[i] = float64(of(last)-of(first)) * 1000 / float64(ms)
@@ -240,7 +255,7 @@ func (s *stats) rate(of func(totals) int64) perSecond {
 func (s *stats) mornings() (yesterday, today totals) {
 	s.rates.Lock()
 	defer s.rates.Unlock()
-	return s.rates.yeste, s.rates.morning
+	return s.rates.yesterday, s.rates.today
 }
 
 // find returns the counter of a statistic by the names that VIEW_BROKER_STATS_DATA carries, nil if nothing was counted.
@@ -281,4 +296,28 @@ func splitStatKey(key string) groupKey {
 		}
 	}
 	return groupKey{topic: key}
+}
+
+// tick feeds the statistics each second.
+func (b *Broker) tick(now time.Time) {
+	b.stats.second(now)
+	if what := b.stats.due(now); what.minute {
+		b.stats.sample(now, what)
+	}
+}
+
+// due says which windows are to be sampled now. It is asked each second.
+func (s *stats) due(now time.Time) sampling {
+	if now.Sub(s.sampled) < minuteSampling {
+		return sampling{}
+	}
+	what := sampling{minute: true}
+	if what.hour = now.Sub(s.sampledHour) >= hourSampling; what.hour {
+		s.sampledHour = now
+	}
+	if what.day = now.Sub(s.sampledDay) >= daySampling; what.day {
+		s.sampledDay = now
+	}
+	s.sampled = now
+	return what
 }

@@ -1,0 +1,72 @@
+package broker
+
+import (
+	"strings"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// maxQueueUnits bounds the entries of an answer to QUERY_CONSUME_QUEUE.
+const maxQueueUnits = 1000
+
+// queryQueue serves QUERY_CONSUME_QUEUE: entries of a consume queue, and whether a group's subscription lets them pass.
+func (b *Broker) queryQueue(f *wire.Frame) {
+	var h command.QueryQueueHeader
+	if !decode(f, &h) {
+		return
+	}
+	topic := b.topics.find(h.Topic)
+	if topic == nil || h.QueueID < 0 || h.QueueID >= max(topic.ReadQueues, topic.WriteQueues) {
+		refuse(f, command.StatusSystemError, "%d@%s is not exist!", h.QueueID, h.Topic)
+		return
+	}
+	q := topic.queue(h.QueueID)
+	body := command.ConsumeQueueSlice{MinIndex: q.Min(), MaxIndex: q.Max(), Entries: []command.ConsumeQueueUnit{}}
+	var wanted *interest
+	if view := b.clients.outlook([]byte(h.Group)); view != nil {
+		wanted = view.topics[h.Topic]
+	}
+	switch {
+	case wanted != nil:
+		body.Subscription, body.FilterData = &wanted.SubscriptionData, "null"
+	case h.Group != "":
+		body.FilterData = "No consumer online: " + h.Group + " subscribes nothing of " + h.Topic
+	}
+	for off := max(h.Index, q.Min()); off < q.Max() && len(body.Entries) < int(min(h.Count, maxQueueUnits)); off++ {
+		if e, ok := q.Entry(off); ok {
+			body.Entries = append(body.Entries, command.ConsumeQueueUnit{Offset: e.LogOffset, Size: e.Size, TagsCode: e.TagsCode,
+				Eval: wanted != nil && (wanted.match == nil || wanted.match(e.TagsCode))})
+		}
+	}
+	answer(f, body)
+}
+
+// cleanQueues serves CLEAN_EXPIRED_CONSUMEQUEUE.
+func (b *Broker) cleanQueues(f *wire.Frame) {
+	b.store.CleanQueues()
+	succeed(f, nil, nil)
+}
+
+// deleteExpired serves DELETE_EXPIRED_COMMITLOG: retention does its work now, not at its hour.
+func (b *Broker) deleteExpired(f *wire.Frame) {
+	n := b.store.DeleteExpired()
+	b.log.Info("expired files of the commit log were deleted on request", "by", f.Conn().RemoteAddr(), "files", n)
+	succeed(f, nil, nil)
+}
+
+// cleanUnusedTopics serves CLEAN_UNUSED_TOPIC: it deletes the queues of topics that the broker no longer knows.
+func (b *Broker) cleanUnusedTopics(f *wire.Frame) {
+	for _, name := range b.store.Topics() {
+		if b.topics.find(name) != nil || b.topics.isSystem(name) || strings.HasPrefix(name, skua.LMQPrefix) {
+			continue
+		}
+		if err := b.store.DeleteTopic(name); err != nil {
+			refuse(f, command.StatusSystemError, "queues of topic %s cannot be deleted: %v", name, err)
+			return
+		}
+		b.log.Info("queues of an unknown topic were deleted on request", "topic", name, "by", f.Conn().RemoteAddr())
+	}
+	succeed(f, nil, nil)
+}

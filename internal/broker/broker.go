@@ -1,0 +1,298 @@
+// Package broker is the message broker: it takes messages from producers, keeps them in a store, and hands them to
+// consumers. It hides topics, consumer groups and their offsets, the clients that are connected, pulls that wait for
+// messages, delayed messages, retries and dead letters, and the registration with name servers.
+//
+// Requests come in at two ports with one table of handlers (see handlers.go). A handler runs on the goroutine of its
+// connection and answers at once where it can; what waits for the disk, for a message or for a peer answers later from
+// another goroutine. Each feature is a file of its name.
+package broker
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/netip"
+	"path/filepath"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/store"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// fastPortBelow is how far the port that serves no pulls lies below the main one.
+const fastPortBelow = 2
+
+// Broker is a broker with an open store and bound ports.
+type Broker struct {
+	options atomic.Pointer[Options] // an immutable snapshot
+	log     *slog.Logger
+	started time.Time
+	host    netip.AddrPort // written into messages as store host
+	addr    string         // what clients are told, "host:port"
+
+	main, fast   server
+	nameServers  *wire.Pool
+	registration registration
+	admin        sideline // changes and reports
+	cold         sideline // reads from the disk
+	relays       sideline // questions that a client has to answer
+	settings     settings
+
+	store    *store.Store
+	topics   *topics
+	groups   *groups
+	offsets  *offsets
+	polls    *polls
+	filters  filters
+	firsts   firsts
+	unique   uniqueKeys
+	clients  *clients
+	notices  *notices
+	locks    locks
+	schedule *schedule
+	stats    *stats
+
+	running  context.Context // ends when the broker stops
+	cancel   context.CancelFunc
+	stop     <-chan struct{} // of running
+	stopping sync.Once
+	wait     sync.WaitGroup // of all goroutines of the broker itself
+}
+
+// server is one of the two ports.
+type server struct {
+	*wire.Server
+	listener net.Listener
+}
+
+// New checks o, opens the store, reads the config files beside it, and binds both ports. The broker serves from Serve
+// on; one that is not to be served is closed by Shutdown. The error names the key, file or port that is wrong.
+func New(o Options, log *slog.Logger) (*Broker, error) {
+	if err := o.validate(); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	b := &Broker{log: log, started: time.Now()}
+	b.running, b.cancel = context.WithCancel(context.Background())
+	b.stop = b.running.Done()
+	b.registration = registration{soon: make(chan struct{}, 1), once: make(chan struct{}), states: map[string]string{}}
+	b.options.Store(&o)
+	if err := b.bind(&o); err != nil {
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	if err := b.open(&o); err != nil {
+		err = errors.Join(err, b.main.listener.Close(), b.fast.listener.Close())
+		if b.store != nil {
+			err = errors.Join(err, b.store.Close())
+		}
+		return nil, fmt.Errorf("broker: %w", err)
+	}
+	b.nameServers = wire.NewPool(wire.Options{Log: log})
+	b.main.Server = wire.NewServer(b.wireOptions(&o, b.serveMain))
+	b.fast.Server = wire.NewServer(b.wireOptions(&o, b.serveFast))
+	return b, nil
+}
+
+// open opens the store and everything that lives beside it.
+func (b *Broker) open(o *Options) (err error) {
+	levels, err := parseDelayLevels(o.MessageDelayLevel)
+	if err != nil {
+		return err
+	}
+	b.stats = newStats(b.started)
+	b.clients = newClients()
+	b.polls = newPolls(int(o.MaxHeldPulls))
+	b.notices = newNotices(b.clients, b.log)
+	do := func(work func()) { work() }
+	b.cold = sideline{newCrew(coldReaders, maxColdReads, do), b.log}
+	b.admin = sideline{newCrew(adminWorkers, maxAdminRequests, do), b.log}
+	b.relays = sideline{newCrew(relayWorkers, maxAdminRequests, do), b.log}
+	so := o.store()
+	so.Log, so.TagsCode, so.Arrived = b.log, levels.tagsCode, b.arrived
+	if b.store, err = store.Open(so); err != nil {
+		return err
+	}
+	if b.topics, err = openTopics(b.configPath("topics.json"), b.store, b.stats, b.log); err != nil {
+		return err
+	}
+	if err := b.topics.addSystem(o, len(levels)); err != nil {
+		return err
+	}
+	if b.groups, err = openGroups(b.configPath("subscriptionGroup.json"), b.log); err != nil {
+		return err
+	}
+	if b.offsets, err = openOffsets(b.configPath("consumerOffset.json"), o.ConsumerOffsetUpdateVersionStep, b.log); err != nil {
+		return err
+	}
+	return b.openSchedule(levels)
+}
+
+// configPath is the path of a file in the config directory.
+func (b *Broker) configPath(name string) string {
+	return filepath.Join(b.options.Load().StorePathRootDir, "config", name)
+}
+
+func (b *Broker) wireOptions(o *Options, h wire.Handler) wire.Options {
+	return wire.Options{
+		Handler:     h,
+		Closed:      b.connectionClosed,
+		Log:         b.log,
+		TLS:         o.TLS,
+		IdleTimeout: time.Duration(o.ServerChannelMaxIdleTimeSeconds) * time.Second,
+		MaxConns:    int(o.MaxConnections),
+	}
+}
+
+// bind binds the main port and the fast one below it, and learns from the main one what the broker is called.
+func (b *Broker) bind(o *Options) error {
+	const tries = 20 // for a free port whose lower neighbour is free too
+	for try := 1; ; try++ {
+		main, err := net.Listen("tcp", o.bind(int(o.ListenPort)))
+		if err != nil {
+			return fmt.Errorf("listenPort: %w", err)
+		}
+		port := main.Addr().(*net.TCPAddr).Port
+		fast, err := net.Listen("tcp", o.bind(port-fastPortBelow))
+		if err == nil {
+			b.main.listener, b.fast.listener = main, fast
+			return b.name(o, port)
+		}
+		main.Close()
+		if o.ListenPort != 0 || try == tries {
+			return fmt.Errorf("listenPort: %d is free, but the fast port %d below it is not: %w", port, fastPortBelow, err)
+		}
+	}
+}
+
+// name sets the addresses that depend on the port.
+func (b *Broker) name(o *Options, port int) error {
+	b.addr = net.JoinHostPort(o.BrokerIP1, fmt.Sprint(port))
+	addr, err := netip.ParseAddr(o.BrokerIP1)
+	if err != nil {
+		// A name, as behind port mappings or in containers: messages carry an address, which only tools look at.
+		if found, lookup := net.ResolveIPAddr("ip", o.BrokerIP1); lookup == nil {
+			addr, _ = netip.AddrFromSlice(found.IP)
+		} else {
+			addr = netip.AddrFrom4([4]byte{127, 0, 0, 1})
+		}
+	}
+	b.host = netip.AddrPortFrom(addr.Unmap(), uint16(port))
+	b.unique.open(b.host.Addr())
+	return nil
+}
+
+// Addr is where the broker listens, "host:port"; the host may be a wildcard.
+func (b *Broker) Addr() string { return b.main.listener.Addr().String() }
+
+// Advertised is the address that clients are told, "host:port".
+func (b *Broker) Advertised() string { return b.addr }
+
+// Name is the broker's name.
+func (b *Broker) Name() string { return b.options.Load().BrokerName }
+
+// Serve registers with the name servers and serves requests until Shutdown is called, or until ctx ends or a port fails,
+// when it stops the broker itself. It returns what failed first, nil if nothing did, when all goroutines have ended.
+func (b *Broker) Serve(ctx context.Context) error {
+	failed := make(chan error, 2)
+	for _, s := range []*server{&b.main, &b.fast} {
+		b.wait.Go(func() {
+			if err := s.Serve(s.listener); err != nil {
+				failed <- fmt.Errorf("broker: %s: %w", s.listener.Addr(), err)
+			}
+		})
+	}
+	b.start()
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	case <-b.stop:
+	}
+	grace, cancel := context.WithTimeout(context.Background(), stopGrace)
+	defer cancel()
+	return errors.Join(err, b.Shutdown(grace))
+}
+
+// clientScan is how often silent clients are looked for.
+const clientScan = 10 * time.Second
+
+// stopGrace is how long Serve lets requests end when its context has ended.
+const stopGrace = 5 * time.Second
+
+// start starts the goroutines of the broker.
+func (b *Broker) start() {
+	o := b.options.Load()
+	b.wait.Go(func() { b.schedule.run(b.stop) })
+	b.wait.Go(func() { b.polls.run(b.stop) })
+	b.wait.Go(b.keepRegistered)
+	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.offsets.flush() })
+	b.every(time.Duration(o.FlushDelayOffsetInterval)*time.Millisecond, func(time.Time) { b.flushSchedule() })
+	b.every(clientScan, b.scanClients)
+	b.every(time.Second, b.tick)
+	if o.EnableSlaveActingMaster {
+		b.every(time.Duration(o.BrokerHeartbeatInterval)*time.Millisecond, func(time.Time) { b.sendHeartbeats() })
+	}
+}
+
+// every calls f at intervals until the broker stops.
+func (b *Broker) every(interval time.Duration, f func(now time.Time)) {
+	b.wait.Go(func() {
+		t := time.NewTicker(interval)
+		defer t.Stop()
+		for {
+			select {
+			case <-b.stop:
+				return
+			case now := <-t.C:
+				f(now)
+			}
+		}
+	})
+}
+
+// Shutdown takes the broker off the name servers, lets requests end until ctx does, saves what is in memory and closes
+// the store. Further calls wait for the first one and return nil.
+func (b *Broker) Shutdown(ctx context.Context) (err error) {
+	b.stopping.Do(func() { err = b.shutdown(ctx) })
+	return err
+}
+
+func (b *Broker) shutdown(ctx context.Context) error {
+	b.cancel()
+	b.unregister(ctx)
+	b.polls.close()
+	err := errors.Join(b.main.Server.Shutdown(ctx), b.fast.Server.Shutdown(ctx))
+	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
+		err = nil // requests were cut off, as asked
+	}
+	b.main.listener.Close() // for a broker that never served
+	b.fast.listener.Close()
+	b.cold.close()
+	b.admin.close()
+	b.relays.close()
+	b.notices.crew.close()
+	err = errors.Join(err, b.nameServers.Close())
+	b.wait.Wait()
+	return errors.Join(err, b.offsets.flush(), b.flushSchedule(), b.store.Close())
+}
+
+// arrived is the store's Options.Arrived: it wakes what waits for the message.
+func (b *Broker) arrived(a store.Arrival) {
+	if b.schedule != nil && a.Queue.Topic() == skua.ScheduleTopic {
+		b.schedule.arrived(a.TagsCode)
+	}
+	b.polls.arrived(a)
+}
+
+// connectionClosed is told of each connection that has ended.
+func (b *Broker) connectionClosed(c *wire.Conn) {
+	b.polls.forget(c)
+	b.forgetConn(c)
+}
+
+// now is the time.
+func (b *Broker) now() time.Time { return time.Now() }

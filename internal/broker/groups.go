@@ -1,0 +1,328 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// maxGroups bounds the consumer groups that come into being without being created by an administrator.
+const maxGroups = 1_000_000
+
+// startGroups are the groups that a broker has from the start.
+var startGroups = []string{"TOOLS_CONSUMER", "FILTERSRV_CONSUMER", "SELF_TEST_C_GROUP", "CID_ONS-HTTP-PROXY", "CID_ONSAPI_PULL",
+	"CID_ONSAPI_PERMISSION", "CID_ONSAPI_OWNER", "CID_RMQ_SYS_TRANS"}
+
+// forbidRead is the bit in the table of forbidden topics that forbids a group to read.
+const forbidRead = int32(skua.PermRead)
+
+// group is a consumer group as it is now. It is immutable.
+type group struct {
+	command.GroupConfig
+	bytes     []byte           // its name
+	forbidden map[string]int32 // bits by topic
+}
+
+// mayRead reports whether the group may read a topic.
+func (g *group) mayRead(topic []byte) bool { return g.forbidden[string(topic)]&forbidRead == 0 }
+
+// groups are the consumer groups of a broker, and subscriptionGroup.json. It is safe for concurrent use. As with topics,
+// what is shown is on disk.
+type groups struct {
+	path string
+	log  *slog.Logger
+
+	mu    sync.RWMutex
+	table map[string]*group // guarded by mu
+
+	change sync.Mutex                 // held while a change is made and saved
+	saved  command.GroupConfigWrapper // what is on disk; guarded by change for writers, by mu for readers
+}
+
+// openGroups reads the groups of a store and adds those that every broker has.
+func openGroups(path string, log *slog.Logger) (*groups, error) {
+	saved, err := readConfig[command.GroupConfigWrapper](path, log)
+	if err != nil {
+		return nil, err
+	}
+	if saved == nil {
+		saved = new(command.GroupConfigWrapper)
+	}
+	gs := &groups{path: path, log: log, saved: *saved}
+	if gs.saved.Groups == nil {
+		gs.saved.Groups = map[string]command.GroupConfig{}
+	}
+	for name, c := range gs.saved.Groups {
+		c.Name = name
+		gs.saved.Groups[name] = c
+	}
+	for _, name := range startGroups {
+		if _, ok := gs.saved.Groups[name]; !ok {
+			gs.saved.Groups[name] = command.DefaultGroupConfig(name)
+		}
+	}
+	gs.rebuild()
+	return gs, nil
+}
+
+// rebuild makes the table from what is saved.
+func (gs *groups) rebuild() {
+	gs.table = make(map[string]*group, len(gs.saved.Groups))
+	for name, c := range gs.saved.Groups {
+		gs.table[name] = &group{c, []byte(name), gs.saved.Forbidden[name]}
+	}
+}
+
+// get returns a group, nil if there is none. It does not allocate.
+func (gs *groups) get(name []byte) *group {
+	gs.mu.RLock()
+	g := gs.table[string(name)]
+	gs.mu.RUnlock()
+	return g
+}
+
+// lookup returns a group, nil if there is none.
+func (gs *groups) lookup(name string) *group {
+	gs.mu.RLock()
+	defer gs.mu.RUnlock()
+	return gs.table[name]
+}
+
+// all returns the groups, what is forbidden to them, and the version of the table.
+func (gs *groups) all() command.GroupConfigWrapper {
+	gs.mu.RLock()
+	defer gs.mu.RUnlock()
+	return gs.saved
+}
+
+// update saves and shows what revise makes of a copy of the table.
+func (gs *groups) update(revise func(next *command.GroupConfigWrapper) error) error {
+	gs.change.Lock()
+	defer gs.change.Unlock()
+	next := gs.saved
+	next.Groups, next.Forbidden = maps.Clone(gs.saved.Groups), maps.Clone(gs.saved.Forbidden)
+	next.DataVersion = gs.saved.DataVersion.Next(time.Now().UnixMilli())
+	if err := revise(&next); err != nil {
+		return err
+	}
+	if err := writeConfig(gs.path, &next); err != nil {
+		return fmt.Errorf("consumer groups cannot be saved: %w", err)
+	}
+	gs.mu.Lock()
+	defer gs.mu.Unlock()
+	gs.saved = next
+	gs.rebuild()
+	return nil
+}
+
+// find returns the configuration of a group, which is created if that is allowed; nil if there is none. It blocks while
+// a new group is saved.
+func (b *Broker) findGroup(name string) *group {
+	if g := b.groups.lookup(name); g != nil {
+		return g
+	}
+	o := b.options.Load()
+	if !o.AutoCreateSubscriptionGroup && !skua.IsSystemGroup(name) || skua.IsSystemGroup(name) && !o.EnableCreateSysGroup {
+		return nil
+	}
+	if skua.ValidateGroup(name) != nil {
+		return nil
+	}
+	err := b.groups.update(func(next *command.GroupConfigWrapper) error {
+		if _, ok := next.Groups[name]; ok {
+			return errNoChange
+		}
+		if len(next.Groups) >= maxGroups {
+			return fmt.Errorf("there are %d already", len(next.Groups))
+		}
+		next.Groups[name] = command.DefaultGroupConfig(name)
+		return nil
+	})
+	if err == nil {
+		b.log.Info("consumer group created", "group", name)
+	} else if err != errNoChange {
+		b.log.Warn("consumer group cannot be created", "group", name, "error", err)
+	}
+	return b.groups.lookup(name)
+}
+
+// errNoChange stops an update that turns out to be superfluous.
+var errNoChange = fmt.Errorf("no change")
+
+// updateGroup serves UPDATE_AND_CREATE_SUBSCRIPTIONGROUP.
+func (b *Broker) updateGroup(req *wire.Frame) {
+	var c command.GroupConfig
+	if decodeBody(req, &c) {
+		b.changeGroups(req, []command.GroupConfig{c})
+	}
+}
+
+// updateGroups serves UPDATE_AND_CREATE_SUBSCRIPTIONGROUP_LIST.
+func (b *Broker) updateGroups(req *wire.Frame) {
+	var body command.GroupConfigList
+	if decodeBody(req, &body) {
+		b.changeGroups(req, body.Groups)
+	}
+}
+
+func (b *Broker) changeGroups(req *wire.Frame, configs []command.GroupConfig) {
+	for i := range configs {
+		c := &configs[i]
+		if err := skua.ValidateGroup(c.Name); err != nil {
+			refuse(req, command.StatusInvalidParameter, "%v", err)
+			return
+		}
+		if c.RetryQueues < 0 || c.RetryQueues > maxTopicQueues || c.RetryMaxTimes < -1 {
+			refuse(req, command.StatusInvalidParameter, "group %s: retryQueueNums %d must be between 0 and %d, retryMaxTimes %d at least -1",
+				c.Name, c.RetryQueues, maxTopicQueues, c.RetryMaxTimes)
+			return
+		}
+	}
+	err := b.groups.update(func(next *command.GroupConfigWrapper) error {
+		for _, c := range configs {
+			old, exists := next.Groups[c.Name]
+			if len(c.Unknown) == 0 {
+				c.Unknown = old.Unknown
+			}
+			attributes, err := groupAttributes(old.Attributes, c.Attributes)
+			if err != nil {
+				return err
+			}
+			c.Attributes = attributes
+			next.Groups[c.Name] = c
+			b.log.Info("consumer group changed", "group", c.Name, "created", !exists, "consumeEnable", c.ConsumeEnable, "retryMaxTimes", c.RetryMaxTimes)
+		}
+		return nil
+	})
+	if err != nil {
+		refuseWith(req, err)
+		return
+	}
+	succeed(req, nil, nil)
+}
+
+// groupAttributes returns the attributes of a group after changes: +key sets, -key removes.
+func groupAttributes(old, changes map[string]string) (map[string]string, error) {
+	out := maps.Clone(old)
+	if out == nil {
+		out = map[string]string{}
+	}
+	for signed, value := range changes {
+		switch {
+		case len(signed) > 1 && signed[0] == '-':
+			delete(out, signed[1:])
+		case len(signed) > 1 && signed[0] == '+':
+			out[signed[1:]] = value
+		default:
+			out[signed] = value
+		}
+	}
+	return out, nil
+}
+
+// deleteGroup serves DELETE_SUBSCRIPTIONGROUP.
+func (b *Broker) deleteGroup(req *wire.Frame) {
+	var h command.DeleteGroupHeader
+	if !decode(req, &h) {
+		return
+	}
+	err := b.groups.update(func(next *command.GroupConfigWrapper) error {
+		if _, ok := next.Groups[h.Group]; !ok {
+			return errNoChange
+		}
+		delete(next.Groups, h.Group)
+		delete(next.Forbidden, h.Group)
+		return nil
+	})
+	if err != nil && err != errNoChange {
+		refuseWith(req, err)
+		return
+	}
+	if err == nil {
+		b.log.Info("consumer group deleted", "group", h.Group)
+	}
+	if h.CleanOffset {
+		b.offsets.forgetGroup(h.Group)
+		b.stats.forgetGroup(h.Group)
+	}
+	succeed(req, nil, nil)
+}
+
+// groupConfig serves GET_SUBSCRIPTIONGROUP_CONFIG.
+func (b *Broker) groupConfig(req *wire.Frame) {
+	var h command.GroupHeader
+	if !decode(req, &h) {
+		return
+	}
+	g := b.groups.lookup(h.Group)
+	if g == nil {
+		refuse(req, command.StatusSubscriptionGroupNotExist, "No group in this broker. group: %s", h.Group)
+		return
+	}
+	answer(req, &g.GroupConfig)
+}
+
+// allGroups serves GET_ALL_SUBSCRIPTIONGROUP_CONFIG, in pages for callers that ask for them.
+func (b *Broker) allGroups(req *wire.Frame) {
+	var h command.AllGroupConfigHeader
+	if !decode(req, &h) {
+		return
+	}
+	all := b.groups.all()
+	all.Unknown = nil
+	total := len(all.Groups)
+	if p, ok := b.pageOf(h.Seq, h.DataVersion, h.Max, all.DataVersion); ok {
+		all.Groups = part(all.Groups, p)
+	}
+	answerWith(req.Call(), &command.AllGroupConfigResponse{Total: int32(total)}, &all)
+}
+
+// groupForbidden serves UPDATE_AND_GET_GROUP_FORBIDDEN: it forbids a group to read a topic, or allows it again.
+func (b *Broker) groupForbidden(req *wire.Frame) {
+	var h command.GroupForbiddenHeader
+	if !decode(req, &h) {
+		return
+	}
+	if h.Readable != nil {
+		err := b.groups.update(func(next *command.GroupConfigWrapper) error {
+			topics := maps.Clone(next.Forbidden[h.Group])
+			if topics == nil {
+				topics = map[string]int32{}
+			}
+			if topics[h.Topic] &^= forbidRead; !*h.Readable {
+				topics[h.Topic] |= forbidRead
+			}
+			maps.DeleteFunc(topics, func(_ string, bits int32) bool { return bits == 0 })
+			if next.Forbidden == nil {
+				next.Forbidden = map[string]map[string]int32{}
+			}
+			if next.Forbidden[h.Group] = topics; len(topics) == 0 {
+				delete(next.Forbidden, h.Group)
+			}
+			return nil
+		})
+		if err != nil {
+			refuseWith(req, err)
+			return
+		}
+	}
+	readable := true
+	if g := b.groups.lookup(h.Group); g != nil {
+		readable = g.mayRead([]byte(h.Topic))
+	}
+	answer(req, &command.GroupForbidden{Group: h.Group, Topic: h.Topic, Readable: readable})
+}
+
+// names returns the names of all groups, sorted.
+func (gs *groups) names() []string {
+	gs.mu.RLock()
+	defer gs.mu.RUnlock()
+	return slices.Sorted(maps.Keys(gs.table))
+}

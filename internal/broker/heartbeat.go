@@ -1,0 +1,221 @@
+package broker
+
+import (
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// heartbeat serves HEART_BEAT: it notes the groups of a client, creates what its consumer groups need, and tells the
+// members of groups that changed.
+func (b *Broker) heartbeat(f *wire.Frame) {
+	h := new(command.HeartbeatData)
+	if !decodeBody(f, h) {
+		return
+	}
+	if err := checkHeartbeat(h); err != nil {
+		refuse(f, command.StatusInvalidParameter, "%v", err)
+		return
+	}
+	for i := range h.Consumers {
+		if !b.prepared(h.Consumers[i].Group) {
+			own := f.Clone()
+			b.admin.run(own.Call(), func() { b.noteHeartbeat(own, h) })
+			return
+		}
+	}
+	b.noteHeartbeat(f, h)
+}
+
+// noteHeartbeat does what heartbeat says. It may block if a group is new.
+func (b *Broker) noteHeartbeat(f *wire.Frame, h *command.HeartbeatData) {
+	skip := map[string]bool{}
+	for i := range h.Consumers {
+		if d := &h.Consumers[i]; !b.prepareGroup(d) {
+			skip[d.Group] = true
+		}
+	}
+	from := origin{conn: f.Conn(), addr: f.Conn().RemoteAddr(), language: f.Language, version: f.Version}
+	out := b.clients.heartbeat(from, h, skip, b.now())
+	b.follow(out)
+	select {
+	case <-from.conn.Done():
+		b.forgetConn(from.conn) // it closed meanwhile, and was forgotten before it was known
+	default:
+	}
+	succeed(f, &command.HeartbeatResponse{SupportV2: true, SubChanged: h.Fingerprint == 0 || len(out.changed) > 0}, nil)
+}
+
+// prepared reports whether prepareGroup has nothing to create, so that it does not block.
+func (b *Broker) prepared(group string) bool {
+	return group == "" || b.groups.lookup(group) != nil && b.topics.find(skua.RetryTopic(group)) != nil
+}
+
+// prepareGroup creates a consumer group and its retry topic if they are missing. It reports false if the group may not
+// exist; its heartbeat is passed over then, as in Java.
+func (b *Broker) prepareGroup(d *command.ConsumerData) bool {
+	group := b.findGroup(d.Group)
+	if group == nil {
+		return false
+	}
+	sysFlag := int32(0)
+	if d.UnitMode {
+		sysFlag = command.TopicUnitSub
+	}
+	b.ensureTopic(skua.RetryTopic(d.Group), group.RetryQueues, sysFlag)
+	return true
+}
+
+// unregisterClient serves UNREGISTER_CLIENT.
+func (b *Broker) unregisterClient(f *wire.Frame) {
+	var h command.UnregisterClientHeader
+	if !decode(f, &h) {
+		return
+	}
+	out := b.clients.unregister(f.Conn(), h.ProducerGroup, h.ConsumerGroup)
+	if h.ConsumerGroup != "" {
+		b.locks.releaseClient(h.ConsumerGroup, h.ClientID)
+	}
+	b.follow(out)
+	succeed(f, nil, nil)
+}
+
+// checkClientConfig serves CHECK_CLIENT_CONFIG, by which a consumer asks whether the broker can filter as it wants.
+func (b *Broker) checkClientConfig(f *wire.Frame) {
+	var body command.CheckClient
+	if !decodeBody(f, &body) {
+		return
+	}
+	if t := body.Subscription.ExpressionType; t != "" && t != command.ExpressionTag {
+		refuse(f, command.StatusSystemError, "The broker does not support consumer to filter message by %s", t)
+		return
+	}
+	succeed(f, nil, nil)
+}
+
+// consumerList serves GET_CONSUMER_LIST_BY_GROUP.
+func (b *Broker) consumerList(f *wire.Frame) {
+	var h command.ConsumerGroupHeader
+	if !decode(f, &h) {
+		return
+	}
+	ids := b.clients.consumerIDs(h.Group)
+	if len(ids) == 0 {
+		refuse(f, command.StatusSystemError, "no consumer for this group, %s", h.Group)
+		return
+	}
+	answer(f, command.ConsumerList{ClientIDs: ids})
+}
+
+// lockBatch serves LOCK_BATCH_MQ.
+func (b *Broker) lockBatch(f *wire.Frame) {
+	var body command.LockBatch
+	if !decodeBody(f, &body) {
+		return
+	}
+	got := b.locks.acquire(body.Group, body.ClientID, queuesOf(body.Queues), b.now())
+	out := command.LockBatchResponse{Locked: make([]command.MessageQueue, len(got))}
+	for i, q := range got {
+		out.Locked[i] = command.QueueOf(q)
+	}
+	answer(f, out)
+}
+
+// unlockBatch serves UNLOCK_BATCH_MQ.
+func (b *Broker) unlockBatch(f *wire.Frame) {
+	var body command.LockBatch
+	if !decodeBody(f, &body) {
+		return
+	}
+	b.locks.release(body.Group, body.ClientID, queuesOf(body.Queues))
+	succeed(f, nil, nil)
+}
+
+func queuesOf(mqs []command.MessageQueue) []skua.Queue {
+	qs := make([]skua.Queue, len(mqs))
+	for i, mq := range mqs {
+		qs[i] = mq.Queue()
+	}
+	return qs
+}
+
+// follow does what a change of the client table asks for.
+func (b *Broker) follow(out outcome) {
+	for _, f := range out.findings {
+		if f.bad {
+			b.log.Warn(f.text)
+		} else {
+			b.log.Info(f.text)
+		}
+	}
+	if !b.options.Load().NotifyConsumerIdsChangedEnable {
+		return
+	}
+	for _, name := range out.changed {
+		if g := b.groups.lookup(name); g == nil || g.NotifyConsumerIDsChanged {
+			b.notices.post(name)
+		}
+	}
+}
+
+// forgetConn is told of each connection that closed.
+func (b *Broker) forgetConn(c *wire.Conn) { b.follow(b.clients.closed(c)) }
+
+// scanClients drops clients and locks that have been silent for too long.
+func (b *Broker) scanClients(now time.Time) {
+	out, silent := b.clients.expire(now, time.Duration(b.options.Load().ChannelExpiredTimeout)*time.Millisecond)
+	for _, c := range silent {
+		c.Close()
+	}
+	b.follow(out)
+	b.locks.expire(now)
+}
+
+// notices tells the members of consumer groups, over their connections, that the group has changed. A group that waits
+// to be told is told once, however often it changed meanwhile. It has goroutines of its own because a send may block on
+// a peer that does not read.
+type notices struct {
+	clients *clients
+	log     *slog.Logger
+	crew    *crew[string]
+
+	mu      sync.Mutex
+	waiting map[string]bool // guarded by mu
+}
+
+const (
+	parallelNotices = 16        // groups that are told at the same time
+	maxNotices      = 1_000_000 // groups that wait to be told
+)
+
+func newNotices(c *clients, log *slog.Logger) *notices {
+	n := &notices{clients: c, log: log, waiting: map[string]bool{}}
+	n.crew = newCrew(parallelNotices, maxNotices, n.tell)
+	return n
+}
+
+// post asks for a group to be told. It does not block. A notice that is lost costs its group some seconds: clients look
+// for changes by themselves too.
+func (n *notices) post(group string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if !n.waiting[group] && n.crew.add(group) {
+		n.waiting[group] = true
+	}
+}
+
+// tell sends the notice to each member. A connection that fails needs no care: it is about to be closed.
+func (n *notices) tell(group string) {
+	n.mu.Lock()
+	delete(n.waiting, group)
+	n.mu.Unlock()
+	for _, c := range n.clients.consumerConns(group) {
+		if err := c.Send(&wire.Request{Code: command.NotifyConsumerIDsChanged, Header: &command.ConsumerGroupHeader{Group: group}}); err != nil {
+			n.log.Debug("member could not be told that its group changed", "group", group, "error", err)
+		}
+	}
+}

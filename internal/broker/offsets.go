@@ -1,0 +1,334 @@
+package broker
+
+import (
+	"cmp"
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+)
+
+// offsetKey names what a consumer group has read of a topic.
+type offsetKey struct{ topic, group string }
+
+// noOffset stands for an offset that is not there.
+const noOffset = skua.QueueOffset(-1)
+
+// progress is how far a group has come with one queue. Each offset is the next one; noOffset if there is none.
+type progress struct {
+	queue     int32
+	committed skua.QueueOffset // consumed, as the consumers say
+	pulled    skua.QueueOffset // handed out
+	reset     skua.QueueOffset // to go to with the next pull, as an administrator said
+}
+
+// groupProgress is how far a group has come with a topic.
+type groupProgress struct {
+	mu     sync.Mutex
+	queues []progress // by queue
+}
+
+// at returns the entry of a queue. It adds one if add is true; else it returns nil if there is none.
+func (g *groupProgress) atLocked(queue int32, add bool) *progress {
+	i, found := slices.BinarySearchFunc(g.queues, queue, func(p progress, q int32) int { return cmp.Compare(p.queue, q) })
+	if !found {
+		if !add {
+			return nil
+		}
+		g.queues = slices.Insert(g.queues, i, progress{queue, noOffset, noOffset, noOffset})
+	}
+	return &g.queues[i]
+}
+
+// offsets are the offsets of consumer groups, and consumerOffset.json. It is safe for concurrent use. Looking up and
+// storing the offset of a known queue does not allocate.
+//
+// Crash argument: offsets are saved at intervals, so those of the last seconds may be lost; messages since are then
+// delivered again, which consumers have to expect at any time.
+type offsets struct {
+	path string
+	step int64 // updates for each version
+	log  *slog.Logger
+
+	mu    sync.RWMutex
+	table map[offsetKey]*groupProgress // guarded by mu
+
+	saving struct {
+		sync.Mutex
+		file command.ConsumerOffsets // version and unknown members; the tables are made anew
+	}
+	changes struct {
+		sync.Mutex
+		dirty   bool
+		updates int64
+	}
+}
+
+// openOffsets reads the offsets of a store.
+func openOffsets(path string, step int64, log *slog.Logger) (*offsets, error) {
+	saved, err := readConfig[command.ConsumerOffsets](path, log)
+	if err != nil {
+		return nil, err
+	}
+	o := &offsets{path: path, step: step, log: log, table: map[offsetKey]*groupProgress{}}
+	if saved == nil {
+		o.saving.file.DataVersion = command.DataVersion{Timestamp: time.Now().UnixMilli()}
+		return o, nil
+	}
+	o.saving.file = command.ConsumerOffsets{DataVersion: saved.DataVersion, Unknown: saved.Unknown}
+	read := func(table map[string]map[int32]skua.QueueOffset, set func(*progress, skua.QueueOffset)) {
+		for name, queues := range table {
+			topic, group, ok := strings.Cut(name, "@")
+			if !ok {
+				log.Warn("offsets under a name without @ are left out", "file", path, "name", name)
+				continue
+			}
+			g := o.of([]byte(topic), []byte(group), true)
+			for queue, off := range queues {
+				set(g.atLocked(queue, true), off)
+			}
+		}
+	}
+	read(saved.Offsets, func(p *progress, off skua.QueueOffset) { p.committed = off })
+	read(saved.PullOffsets, func(p *progress, off skua.QueueOffset) { p.pulled = off })
+	return o, nil
+}
+
+// of returns the progress of a group with a topic, which it adds if add is true; else nil if there is none.
+func (o *offsets) of(topic, group []byte, add bool) *groupProgress {
+	o.mu.RLock()
+	g := o.table[offsetKey{string(topic), string(group)}]
+	o.mu.RUnlock()
+	if g != nil || !add {
+		return g
+	}
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	key := offsetKey{string(topic), string(group)}
+	if g = o.table[key]; g == nil {
+		g = new(groupProgress)
+		o.table[key] = g
+	}
+	return g
+}
+
+// changed notes that there is something to save.
+func (o *offsets) changed(updates int64) {
+	o.changes.Lock()
+	o.changes.dirty = true
+	o.changes.updates += updates
+	o.changes.Unlock()
+}
+
+// commit stores what a group has consumed of a queue. It reports false, and does nothing, if a reset is pending.
+func (o *offsets) commit(topic, group []byte, queue int32, off skua.QueueOffset) bool {
+	g := o.of(topic, group, true)
+	g.mu.Lock()
+	p := g.atLocked(queue, true)
+	pending := p.reset != noOffset
+	same := p.committed == off
+	if !pending {
+		p.committed = off
+	}
+	g.mu.Unlock()
+	if !pending && !same {
+		o.changed(1)
+	}
+	return !pending
+}
+
+// handOut stores what was handed out to a group.
+func (o *offsets) handOut(topic, group []byte, queue int32, off skua.QueueOffset) {
+	g := o.of(topic, group, true)
+	g.mu.Lock()
+	p := g.atLocked(queue, true)
+	same := p.pulled == off
+	p.pulled = off
+	g.mu.Unlock()
+	if !same {
+		o.changed(0)
+	}
+}
+
+// committed returns what a group has consumed of a queue, or noOffset.
+func (o *offsets) committed(topic, group []byte, queue int32) skua.QueueOffset {
+	return o.progress(topic, group, queue).committed
+}
+
+// progress returns how far a group has come with a queue.
+func (o *offsets) progress(topic, group []byte, queue int32) progress {
+	none := progress{queue, noOffset, noOffset, noOffset}
+	g := o.of(topic, group, false)
+	if g == nil {
+		return none
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if p := g.atLocked(queue, false); p != nil {
+		return *p
+	}
+	return none
+}
+
+// reset makes a group go on at an offset with its next pull. Consumers that are slow to notice cannot undo it.
+func (o *offsets) reset(topic, group string, queue int32, off skua.QueueOffset) {
+	g := o.of([]byte(topic), []byte(group), true)
+	g.mu.Lock()
+	p := g.atLocked(queue, true)
+	p.reset, p.committed = off, off
+	g.mu.Unlock()
+	o.changed(1)
+}
+
+// takeReset returns the offset that a pull has to be sent to, and forgets that it has; noOffset if there is none.
+func (o *offsets) takeReset(topic, group []byte, queue int32) skua.QueueOffset {
+	g := o.of(topic, group, false)
+	if g == nil {
+		return noOffset
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	p := g.atLocked(queue, false)
+	if p == nil {
+		return noOffset
+	}
+	off := p.reset
+	p.reset = noOffset
+	return off
+}
+
+// queues returns how far a group has come with each queue of a topic.
+func (o *offsets) queues(topic, group string) []progress {
+	g := o.of([]byte(topic), []byte(group), false)
+	if g == nil {
+		return nil
+	}
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.Clone(g.queues)
+}
+
+// topicsOf returns the topics of which a group has offsets, sorted.
+func (o *offsets) topicsOf(group string) []string {
+	return o.names(func(k offsetKey) (string, bool) { return k.topic, k.group == group })
+}
+
+// groupsOf returns the groups that have offsets of a topic, sorted.
+func (o *offsets) groupsOf(topic string) []string {
+	return o.names(func(k offsetKey) (string, bool) { return k.group, k.topic == topic })
+}
+
+func (o *offsets) names(pick func(offsetKey) (string, bool)) []string {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	var names []string
+	for k := range o.table {
+		if name, ok := pick(k); ok {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// clone gives one group the committed offsets that another has of a topic.
+func (o *offsets) clone(from, to, topic string) {
+	for _, p := range o.queues(topic, from) {
+		if p.committed != noOffset {
+			o.commit([]byte(topic), []byte(to), p.queue, p.committed)
+		}
+	}
+}
+
+// forgetTopic drops all offsets of a topic.
+func (o *offsets) forgetTopic(topic string) {
+	o.forget(func(k offsetKey) bool { return k.topic == topic })
+}
+
+// forgetGroup drops all offsets of a group.
+func (o *offsets) forgetGroup(group string) {
+	o.forget(func(k offsetKey) bool { return k.group == group })
+}
+
+func (o *offsets) forget(which func(offsetKey) bool) {
+	o.mu.Lock()
+	before := len(o.table)
+	maps.DeleteFunc(o.table, func(k offsetKey, _ *groupProgress) bool { return which(k) })
+	some := len(o.table) < before
+	o.mu.Unlock()
+	if some {
+		o.changed(1)
+	}
+}
+
+// all returns the offsets as consumerOffset.json has them.
+func (o *offsets) all() command.ConsumerOffsets {
+	o.saving.Lock()
+	defer o.saving.Unlock()
+	return o.allLocked()
+}
+
+func (o *offsets) allLocked() command.ConsumerOffsets {
+	out := o.saving.file
+	out.Offsets = map[string]map[int32]skua.QueueOffset{}
+	out.PullOffsets = map[string]map[int32]skua.QueueOffset{}
+	out.GroupTopics = map[string][]string{}
+	put := func(table map[string]map[int32]skua.QueueOffset, name string, queue int32, off skua.QueueOffset) {
+		if off == noOffset {
+			return
+		}
+		if table[name] == nil {
+			table[name] = map[int32]skua.QueueOffset{}
+		}
+		table[name][queue] = off
+	}
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for k, g := range o.table {
+		name := k.topic + "@" + k.group
+		g.mu.Lock()
+		for _, p := range g.queues {
+			put(out.Offsets, name, p.queue, p.committed)
+			put(out.PullOffsets, name, p.queue, p.pulled)
+		}
+		g.mu.Unlock()
+		if out.Offsets[name] != nil {
+			out.GroupTopics[k.group] = append(out.GroupTopics[k.group], k.topic)
+		}
+	}
+	for _, topics := range out.GroupTopics {
+		slices.Sort(topics)
+	}
+	return out
+}
+
+// flush saves the offsets if they changed since they were saved last.
+func (o *offsets) flush() error {
+	o.saving.Lock()
+	defer o.saving.Unlock()
+	o.changes.Lock()
+	dirty, updates := o.changes.dirty, o.changes.updates
+	o.changes.dirty = false
+	if updates >= o.step {
+		o.changes.updates = 0
+	}
+	o.changes.Unlock()
+	if !dirty {
+		return nil
+	}
+	if updates >= o.step {
+		o.saving.file.DataVersion = o.saving.file.DataVersion.Next(time.Now().UnixMilli())
+	}
+	all := o.allLocked()
+	if err := writeConfig(o.path, &all); err != nil {
+		o.changed(0)
+		return fmt.Errorf("consumer offsets cannot be saved: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,300 @@
+package broker
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"net"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/store"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// Options are the settings of a broker, under Java's names and with Java's defaults. Those tagged live may be changed
+// over the network while the broker runs. Package conf fills the struct and prints it; the configuration reference is
+// made from the comments.
+type Options struct {
+	// Cluster that the broker belongs to. A topic of this name spreads over all its brokers.
+	BrokerClusterName string `key:"brokerClusterName" default:"DefaultCluster"`
+	// Name of the broker, unique in its cluster except for its slaves. Empty: the host name.
+	BrokerName string `key:"brokerName" default:""`
+	// Number of the broker among those of its name: 0 is the master.
+	BrokerID int64 `key:"brokerId" default:"0"`
+	// Address that clients are told, without port. Empty: the bind address or, if that is a wildcard, the first address of
+	// the machine that others can reach.
+	BrokerIP1 string `key:"brokerIP1" default:""`
+	// Address that slaves are told, without port. Empty: as brokerIP1.
+	BrokerIP2 string `key:"brokerIP2" default:""`
+	// Address to listen on.
+	BindAddress string `key:"bindAddress" default:"0.0.0.0"`
+	// Port for clients; the port two below serves all but pulls. 0: a free one.
+	ListenPort int32 `key:"listenPort" default:"10911"`
+	// Port announced for replication; 0: one above listenPort.
+	HaListenPort int32 `key:"haListenPort" default:"0"`
+	// File that the broker was configured from, into which settings are written that are changed over the network. Empty:
+	// they last until the broker stops.
+	BrokerConfigPath string `key:"brokerConfigPath" default:""`
+	// Name servers, host:port separated by semicolons. Empty: the broker registers nowhere.
+	NamesrvAddr string `key:"namesrvAddr" default:"" live:"true"`
+
+	// What clients may do with the broker as a whole: the sum of 4 for reading and 2 for writing. Producers learn it with
+	// the route; without 2 only sends to ordered topics and messages sent back by consumers are refused.
+	BrokerPermission int32 `key:"brokerPermission" default:"6" live:"true"`
+	// Whether a send to an unknown topic creates it after the template TBW102.
+	AutoCreateTopicEnable bool `key:"autoCreateTopicEnable" default:"true" live:"true"`
+	// Most queues of a topic that is created so.
+	DefaultTopicQueueNums int32 `key:"defaultTopicQueueNums" default:"8" live:"true"`
+	// Whether the topic named like the cluster can be read and written.
+	ClusterTopicEnable bool `key:"clusterTopicEnable" default:"true"`
+	// Whether the topic named like the broker can be read and written.
+	BrokerTopicEnable bool `key:"brokerTopicEnable" default:"true"`
+	// Whether a consumer group is created when it is first seen.
+	AutoCreateSubscriptionGroup bool `key:"autoCreateSubscriptionGroup" default:"true" live:"true"`
+	// Whether groups that belong to the servers may be created too.
+	EnableCreateSysGroup bool `key:"enableCreateSysGroup" default:"true" live:"true"`
+	// Whether the topic for message traces is created at start.
+	TraceTopicEnable bool `key:"traceTopicEnable" default:"false"`
+	// Name of the topic for message traces.
+	MsgTraceTopicName string `key:"msgTraceTopicName" default:"RMQ_SYS_TRACE_TOPIC"`
+	// Whether producers are told to trace their messages, if they can.
+	TraceOn bool `key:"traceOn" default:"true" live:"true"`
+	// Region that producers and messages are told, for traces.
+	RegionID string `key:"regionId" default:"DefaultRegion"`
+	// Sends are refused before this time, ms since 1970.
+	StartAcceptSendRequestTimeStamp int64 `key:"startAcceptSendRequestTimeStamp" default:"0" live:"true"`
+	// Whether transaction messages are refused. This release refuses them always.
+	RejectTransactionMessage bool `key:"rejectTransactionMessage" default:"false" live:"true"`
+	// Whether names of system topics are refused when topics are created or changed.
+	ValidateSystemTopicWhenUpdateTopic bool `key:"validateSystemTopicWhenUpdateTopic" default:"true" live:"true"`
+	// Whether a topic may have the message type MIXED.
+	EnableMixedMessageType bool `key:"enableMixedMessageType" default:"false" live:"true"`
+	// Whether deleting a topic deletes the topics that hold its pop retries.
+	ClearRetryTopicWhenDeleteTopic bool `key:"clearRetryTopicWhenDeleteTopic" default:"true" live:"true"`
+
+	// Whether a pull that finds nothing is held until a message arrives, as long as its client allows.
+	LongPollingEnable bool `key:"longPollingEnable" default:"true" live:"true"`
+	// How long it is held if longPollingEnable is off.
+	ShortPollingTimeMills int64 `key:"shortPollingTimeMills" default:"1000" live:"true" unit:"ms"`
+	// Most pulls that are held at a time; further ones are answered at once.
+	MaxHeldPulls int32 `key:"maxHeldPulls" default:"1000000"`
+	// Most messages of one pull.
+	PullBatchMaxMessageCount int32 `key:"pullBatchMaxMessageCount" default:"160" live:"true"`
+	// Whether consumers may be told to read from slaves.
+	SlaveReadEnable bool `key:"slaveReadEnable" default:"false" live:"true"`
+	// Whether pull consumers of the newer kind (LITE_PULL_MESSAGE) are served.
+	LitePullMessageEnable bool `key:"litePullMessageEnable" default:"true" live:"true"`
+	// Whether SQL92 filters are allowed. This release has none.
+	EnablePropertyFilter bool `key:"enablePropertyFilter" default:"false"`
+	// Whether resetting the offset of a group takes effect in the broker, without help of its consumers.
+	UseServerSideResetOffset bool `key:"useServerSideResetOffset" default:"true" live:"true"`
+	// How often consumer offsets are saved.
+	FlushConsumerOffsetInterval int32 `key:"flushConsumerOffsetInterval" default:"5000" unit:"ms"`
+	// Updates of consumer offsets after which their data version grows by one.
+	ConsumerOffsetUpdateVersionStep int64 `key:"consumerOffsetUpdateVersionStep" default:"500"`
+
+	// Whether the members of a consumer group are told when one joins or leaves.
+	NotifyConsumerIdsChangedEnable bool `key:"notifyConsumerIdsChangedEnable" default:"true" live:"true"`
+	// A client that is silent for so long is forgotten and its connection closed.
+	ChannelExpiredTimeout int64 `key:"channelExpiredTimeout" default:"120000" unit:"ms"`
+	// A connection that neither reads nor writes for so long is closed.
+	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s"`
+	// Most connections at a time on each port; 0: no limit.
+	MaxConnections int32 `key:"maxConnections" default:"0"`
+
+	// How often the broker registers with its name servers; at least 10 s, at most 60 s.
+	RegisterNameServerPeriod int32 `key:"registerNameServerPeriod" default:"30000" live:"true" unit:"ms"`
+	// How long a name server may take to answer a registration.
+	RegisterBrokerTimeoutMills int32 `key:"registerBrokerTimeoutMills" default:"24000" live:"true" unit:"ms"`
+	// Whether the broker registers even if the name server says that nothing changed.
+	ForceRegister bool `key:"forceRegister" default:"true" live:"true"`
+	// Whether registrations are compressed. That form loses the order and unit flags of topics.
+	CompressedRegister bool `key:"compressedRegister" default:"false" live:"true"`
+	// Whether a slave may act as master; makes the broker send light heartbeats to its name servers.
+	EnableSlaveActingMaster bool `key:"enableSlaveActingMaster" default:"false"`
+	// How often light heartbeats are sent.
+	BrokerHeartbeatInterval int32 `key:"brokerHeartbeatInterval" default:"1000" unit:"ms"`
+	// How long a name server waits for a light heartbeat before it takes the broker for dead.
+	BrokerNotActiveTimeoutMillis int64 `key:"brokerNotActiveTimeoutMillis" default:"10000" unit:"ms"`
+	// How long a light heartbeat may take.
+	SendHeartbeatTimeoutMillis int32 `key:"sendHeartbeatTimeoutMillis" default:"1000" unit:"ms"`
+
+	// Directory of all files. Empty: store in the home directory.
+	StorePathRootDir string `key:"storePathRootDir" default:""`
+	// Directory of the commit log, or several separated by commas. Empty: commitlog in storePathRootDir.
+	StorePathCommitLog string `key:"storePathCommitLog" default:""`
+	// Size of a commit log file.
+	MappedFileSizeCommitLog int32 `key:"mappedFileSizeCommitLog" default:"1073741824" unit:"bytes"`
+	// Size of a consume queue file, a multiple of 20.
+	MappedFileSizeConsumeQueue int32 `key:"mappedFileSizeConsumeQueue" default:"6000000" unit:"bytes"`
+	// Slots of an index file.
+	MaxHashSlotNum int32 `key:"maxHashSlotNum" default:"5000000"`
+	// Entries of an index file.
+	MaxIndexNum int32 `key:"maxIndexNum" default:"20000000"`
+	// Whether messages are indexed by their keys.
+	MessageIndexEnable bool `key:"messageIndexEnable" default:"true"`
+	// Part that the broker plays: ASYNC_MASTER, or SYNC_MASTER, which is the same without slaves. SLAVE: a later release.
+	BrokerRole string `key:"brokerRole" default:"ASYNC_MASTER"`
+	// ASYNC_FLUSH: an acknowledged message survives a killed process. SYNC_FLUSH: it survives a power cut, too.
+	FlushDiskType string `key:"flushDiskType" default:"ASYNC_FLUSH"`
+	// How long a send waits for the disk in SYNC_FLUSH.
+	SyncFlushTimeout int32 `key:"syncFlushTimeout" default:"5000" unit:"ms"`
+	// How often the commit log is written to disk in ASYNC_FLUSH.
+	FlushIntervalCommitLog int32 `key:"flushIntervalCommitLog" default:"500" unit:"ms"`
+	// Longest body of a message.
+	MaxMessageSize int32 `key:"maxMessageSize" default:"4194304" unit:"bytes"`
+	// How long messages are kept.
+	FileReservedTime int32 `key:"fileReservedTime" default:"72" unit:"h"`
+	// Hours of the day at which old files are deleted, two digits each, separated by semicolons.
+	DeleteWhen string `key:"deleteWhen" default:"04"`
+	// Part of the disk in use from which old files are deleted at any time, percent.
+	DiskMaxUsedSpaceRatio int32 `key:"diskMaxUsedSpaceRatio" default:"75" unit:"percent"`
+	// Part of the disk in use from which sends are refused, percent.
+	DiskSpaceWarningLevelRatio int32 `key:"diskSpaceWarningLevelRatio" default:"90" unit:"percent"`
+	// Part of the disk in use from which files are deleted before fileReservedTime, percent.
+	DiskSpaceCleanForciblyRatio int32 `key:"diskSpaceCleanForciblyRatio" default:"85" unit:"percent"`
+	// Whether bodies are checked when the commit log is recovered.
+	CheckCRCOnRecover bool `key:"checkCRCOnRecover" default:"true"`
+	// Delays that messages can ask for by level, the first is level 1.
+	MessageDelayLevel string `key:"messageDelayLevel" default:"1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"`
+	// How often the offsets of delayed messages are saved.
+	FlushDelayOffsetInterval int64 `key:"flushDelayOffsetInterval" default:"10000" unit:"ms"`
+
+	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
+	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" live:"true"`
+	// Whether such callers are answered in pages.
+	EnableSplitMetadata bool `key:"enableSplitMetadata" default:"true" live:"true"`
+
+	// TLS is the TLS side of the ports; nil: plain only. It has no key: tls.properties configures it.
+	TLS *wire.TLS
+}
+
+var errDots = errors.New("it has nothing but dots")
+
+// validate completes what is empty and returns an error that names the key of the first value which makes no sense.
+func (o *Options) validate() error {
+	if o.BrokerName == "" {
+		host, err := os.Hostname()
+		if err != nil || host == "" {
+			host = "DEFAULT_BROKER"
+		}
+		o.BrokerName = host
+	}
+	if o.StorePathRootDir == "" {
+		home, err := os.UserHomeDir()
+		if err != nil {
+			return fmt.Errorf("storePathRootDir: is empty, and the home directory is unknown: %w", err)
+		}
+		o.StorePathRootDir = filepath.Join(home, "store")
+	}
+	if o.BindAddress == "" {
+		o.BindAddress = "0.0.0.0"
+	}
+	if o.BrokerIP1 == "" {
+		o.BrokerIP1 = o.BindAddress
+		if a, err := netip.ParseAddr(o.BindAddress); err == nil && a.IsUnspecified() {
+			o.BrokerIP1 = "127.0.0.1"
+		}
+	}
+	if o.BrokerIP2 == "" {
+		o.BrokerIP2 = o.BrokerIP1
+	}
+	for _, name := range []string{o.BrokerName, o.BrokerClusterName} {
+		// A topic is named like each, with a directory of its name. Host names have dots, which other topics may not.
+		if err := skua.ValidateTopic(strings.ReplaceAll(name, ".", "-")); err != nil || strings.Trim(name, ".") == "" {
+			return fmt.Errorf("brokerName, brokerClusterName: %q must be fit to name a topic: %w", name, cmp.Or(err, errDots))
+		}
+	}
+	return o.validateValues()
+}
+
+func (o *Options) validateValues() error {
+	for _, n := range []struct {
+		key      string
+		value    int64
+		min, max int64
+	}{
+		{"brokerId", o.BrokerID, 0, 1 << 31},
+		{"listenPort", int64(o.ListenPort), 0, 65535},
+		{"brokerPermission", int64(o.BrokerPermission), 0, 7},
+		{"defaultTopicQueueNums", int64(o.DefaultTopicQueueNums), 1, maxTopicQueues},
+		{"pullBatchMaxMessageCount", int64(o.PullBatchMaxMessageCount), 1, 100_000},
+		{"flushConsumerOffsetInterval", int64(o.FlushConsumerOffsetInterval), 1, 1 << 31},
+		{"flushDelayOffsetInterval", o.FlushDelayOffsetInterval, 1, 1 << 31},
+		{"consumerOffsetUpdateVersionStep", o.ConsumerOffsetUpdateVersionStep, 1, 1 << 31},
+		{"channelExpiredTimeout", o.ChannelExpiredTimeout, 1, 1 << 40},
+		{"brokerHeartbeatInterval", int64(o.BrokerHeartbeatInterval), 1, 1 << 31},
+		{"splitMetadataSize", int64(o.SplitMetadataSize), 1, 1 << 31},
+		{"maxHeldPulls", int64(o.MaxHeldPulls), 0, 1 << 31},
+		{"syncFlushTimeout", int64(o.SyncFlushTimeout), 1, 1 << 31},
+	} {
+		if n.value < n.min || n.value > n.max {
+			return fmt.Errorf("%s: %d is out of range, want %d to %d", n.key, n.value, n.min, n.max)
+		}
+	}
+	if (o.ListenPort > 0) && o.ListenPort < 3 {
+		return fmt.Errorf("listenPort: %d leaves no room for the port two below it", o.ListenPort)
+	}
+	if o.BrokerRole == "SLAVE" || o.BrokerID != 0 {
+		return fmt.Errorf("brokerRole: %s with brokerId %d is a slave; replication is not in this release, use brokerId=0 and brokerRole=ASYNC_MASTER", o.BrokerRole, o.BrokerID)
+	}
+	if o.BrokerRole != "ASYNC_MASTER" && o.BrokerRole != "SYNC_MASTER" {
+		return fmt.Errorf("brokerRole: %q, want ASYNC_MASTER or SYNC_MASTER", o.BrokerRole)
+	}
+	if o.FlushDiskType != "ASYNC_FLUSH" && o.FlushDiskType != "SYNC_FLUSH" {
+		return fmt.Errorf("flushDiskType: %q, want ASYNC_FLUSH or SYNC_FLUSH", o.FlushDiskType)
+	}
+	_, err := parseDelayLevels(o.MessageDelayLevel)
+	return err
+}
+
+// store is the part of the options that the store acts on.
+func (o *Options) store() store.Options {
+	s := store.Options{
+		Dir:            o.StorePathRootDir,
+		SegmentSize:    int64(o.MappedFileSizeCommitLog),
+		QueueFileSize:  int64(o.MappedFileSizeConsumeQueue),
+		IndexSlots:     o.MaxHashSlotNum,
+		IndexItems:     o.MaxIndexNum,
+		NoIndex:        !o.MessageIndexEnable,
+		SyncFlush:      o.FlushDiskType == "SYNC_FLUSH",
+		FlushInterval:  time.Duration(o.FlushIntervalCommitLog) * time.Millisecond,
+		MaxMessageSize: o.MaxMessageSize,
+		ReservedTime:   time.Duration(o.FileReservedTime) * time.Hour,
+		DeleteWhen:     o.DeleteWhen,
+		MaxUsedRatio:   int(o.DiskMaxUsedSpaceRatio),
+		WarnRatio:      float64(o.DiskSpaceWarningLevelRatio) / 100,
+		ForceRatio:     float64(o.DiskSpaceCleanForciblyRatio) / 100,
+		CheckCRC:       o.CheckCRCOnRecover,
+	}
+	if o.StorePathCommitLog != "" {
+		for _, dir := range strings.Split(o.StorePathCommitLog, ",") {
+			s.CommitLogDirs = append(s.CommitLogDirs, strings.TrimSpace(dir))
+		}
+	}
+	return s
+}
+
+// nameServers are the addresses in namesrvAddr.
+func (o *Options) nameServers() []string {
+	var addrs []string
+	for _, a := range strings.FieldsFunc(o.NamesrvAddr, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
+		addrs = append(addrs, a)
+	}
+	return addrs
+}
+
+// bind is the address to listen on with a port.
+func (o *Options) bind(port int) string { return net.JoinHostPort(o.BindAddress, strconv.Itoa(port)) }
+
+// readable reports whether brokerPermission lets consumers read.
+func (o *Options) readable() bool { return skua.Perm(o.BrokerPermission).Readable() }
+
+// writable reports whether brokerPermission lets producers write.
+func (o *Options) writable() bool { return skua.Perm(o.BrokerPermission).Writable() }

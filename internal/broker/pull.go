@@ -1,0 +1,255 @@
+package broker
+
+import (
+	"errors"
+	"sync"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/store"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// What forbids a pull, as the answer tells it.
+const (
+	forbiddenByBroker    = 1
+	forbiddenToGroup     = 2
+	forbiddenByTopic     = 3
+	forbiddenToBroadcast = 4
+	forbiddenToRead      = 5 // the topic to the group
+)
+
+// longestHold bounds how long a pull is held, whatever the client allows.
+const longestHold = 10 * time.Minute
+
+// pull is a PULL_MESSAGE on its way through the broker. It keeps nothing of the request's frame.
+type pull struct {
+	b       *Broker
+	call    wire.Call
+	topic   *topic
+	group   *group
+	queue   *store.Queue
+	request store.ReadRequest
+	hold    time.Duration // how long it may be held; 0: not at all
+
+	header   command.PullResponse
+	response wire.Response
+	held     held // while polls has it
+}
+
+// pulls are used again, except for those that were held.
+var pulls = sync.Pool{New: func() any { return new(pull) }}
+
+// reads are the results of reads. They are large, so that held pulls have none.
+var reads = sync.Pool{New: func() any { return new(store.ReadResult) }}
+
+// pull serves PULL_MESSAGE and LITE_PULL_MESSAGE.
+func (b *Broker) pull(req *wire.Frame) {
+	var h command.PullHeader
+	if err := h.Decode(req.Ext); err != nil {
+		refuse(req, command.StatusSystemError, "%v", err)
+		return
+	}
+	p, err := b.admitPull(req, &h)
+	if err != nil {
+		refusePull(req, err)
+		return
+	}
+	if h.SysFlag&command.PullCommit != 0 && h.CommitOffset >= 0 {
+		// As in Java the pull goes on if the offset cannot be stored: the client sends it again.
+		_ = b.commit(p.topic, p.group.bytes, h.QueueID, skua.QueueOffset(h.CommitOffset))
+	}
+	if b.store.Hot(p.queue, p.request.Offset) {
+		p.attempt(true)
+		return
+	}
+	b.cold.run(p.call, func() { p.attempt(true) })
+}
+
+// admitPull makes the checks of a pull.
+func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error) {
+	o := b.options.Load()
+	if !o.readable() {
+		return nil, forbidf(forbiddenByBroker, "the broker[%s] pulling message is forbidden: brokerPermission=%d", o.BrokerIP1, o.BrokerPermission)
+	}
+	if command.Code(req.Code) == command.LitePullMessage && !o.LitePullMessageEnable {
+		return nil, forbidf(forbiddenByBroker, "the broker[%s] for lite pull consumer is forbidden: litePullMessageEnable=false", o.BrokerIP1)
+	}
+	g := b.groups.get(h.Group)
+	if g == nil {
+		if g = b.findGroup(string(h.Group)); g == nil {
+			return nil, refusalf(command.StatusSubscriptionGroupNotExist, "subscription group [%s] does not exist, %s", h.Group, faq)
+		}
+	}
+	if !g.ConsumeEnable {
+		return nil, forbidf(forbiddenToGroup, "subscription group no permission, %s: its consumeEnable is false", g.Name)
+	}
+	t := b.topics.get(h.Topic)
+	switch {
+	case t == nil:
+		return nil, refusalf(command.StatusTopicNotExist, "topic[%s] not exist, apply first please! %s", h.Topic, faq)
+	case !t.Perm.Readable():
+		return nil, forbidf(forbiddenByTopic, "the topic[%s] pulling message is forbidden: its permission is %s", t.Name, t.Perm)
+	case h.QueueID < 0 || h.QueueID >= t.ReadQueues:
+		return nil, refusalf(command.StatusInvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[/%s]",
+			h.QueueID, t.Name, t.ReadQueues, req.Conn().RemoteAddr())
+	}
+	match, err := b.selection(h, g)
+	if err != nil {
+		return nil, err
+	}
+	p := pulls.Get().(*pull)
+	*p = pull{b: b, call: req.Call(), topic: t, group: g, queue: t.queue(h.QueueID)}
+	p.request = store.ReadRequest{Offset: skua.QueueOffset(h.QueueOffset), MaxMessages: int(min(max(h.MaxMessages, 1), o.PullBatchMaxMessageCount)),
+		MaxBytes: int(max(h.MaxBytes, 0)), Match: match}
+	if h.SysFlag&command.PullSuspend != 0 {
+		hold := h.SuspendTimeout
+		if !o.LongPollingEnable {
+			hold = o.ShortPollingTimeMills
+		}
+		p.hold = time.Duration(min(max(hold, 0), longestHold.Milliseconds())) * time.Millisecond
+	}
+	return p, nil
+}
+
+// selection is which messages a pull wants, by their tags codes; nil: all.
+func (b *Broker) selection(h *command.PullHeader, g *group) (func(int64) bool, error) {
+	if !g.mayRead(h.Topic) {
+		return nil, forbidf(forbiddenToRead, "the consumer group[%s] is forbidden for topic[%s]", g.Name, h.Topic)
+	}
+	if h.SysFlag&command.PullSubscription != 0 {
+		if t := h.ExpressionType; len(t) > 0 && string(t) != command.ExpressionTag {
+			return nil, unfilterable(string(t))
+		}
+		return b.filters.get(h.Subscription)
+	}
+	want := b.clients.outlook(h.Group)
+	if want == nil {
+		return nil, refusalf(command.StatusSubscriptionNotExist, "the consumer's group info not exist%s", faq)
+	}
+	if want.model == command.Broadcasting && !g.ConsumeBroadcastEnable {
+		return nil, forbidf(forbiddenToBroadcast, "the consumer group[%s] can not consume by broadcast way: its consumeBroadcastEnable is false", g.Name)
+	}
+	in := want.topics[string(h.Topic)]
+	switch {
+	case in == nil:
+		return nil, refusalf(command.StatusSubscriptionNotExist, "the consumer's subscription not exist%s", faq)
+	case in.Version < h.SubVersion:
+		return nil, refusalf(command.StatusSubscriptionNotLatest, "the consumer's subscription not latest")
+	case in.ExpressionType != "" && in.ExpressionType != command.ExpressionTag:
+		return nil, unfilterable(in.ExpressionType)
+	}
+	return in.match, nil
+}
+
+func unfilterable(expressionType string) error {
+	return refusalf(command.StatusSystemError, "The broker does not support consumer to filter message by %s: enablePropertyFilter=false", expressionType)
+}
+
+// forbidden is a refusal that tells what forbids it.
+type forbidden struct {
+	refusal
+	kind int32
+}
+
+func forbidf(kind int32, format string, args ...any) error {
+	return &forbidden{*refusalf(command.StatusNoPermission, format, args...), kind}
+}
+
+func refusePull(req *wire.Frame, err error) {
+	var f *forbidden
+	if !errors.As(err, &f) {
+		refuseWith(req, err)
+		return
+	}
+	req.Call().Reply(&wire.Response{Status: f.status, Remark: f.remark, Header: &command.PullResponse{ForbiddenType: f.kind}})
+}
+
+// attempt reads, and answers with what there is. If there is nothing and mayHold, the pull is held if its client allows.
+func (p *pull) attempt(mayHold bool) {
+	b := p.b
+	r := reads.Get().(*store.ReadResult)
+	if off := b.offsets.takeReset(p.topic.bytes, p.group.bytes, p.queue.ID()); off != noOffset {
+		*r = store.ReadResult{Status: store.OffsetReset, Next: off, Min: p.queue.Min(), Max: p.queue.Max()}
+	} else {
+		b.store.Read(p.queue, p.request, r)
+	}
+	status := pullStatus(r.Status, p.request.Offset)
+	if status == command.StatusPullNotFound && mayHold && p.hold > 0 && b.polls.hold(p) {
+		r.Release()
+		reads.Put(r)
+		return
+	}
+	p.answer(r, status)
+	r.Release()
+	reads.Put(r)
+	if p.held.until.IsZero() {
+		*p = pull{}
+		pulls.Put(p)
+	}
+}
+
+// pullStatus is the status of the answer for a status of the store.
+func pullStatus(s store.Status, off skua.QueueOffset) command.Status {
+	switch s {
+	case store.Found:
+		return command.StatusSuccess
+	case store.NoMatchedMessage, store.MessageWasRemoving:
+		return command.StatusPullRetryImmediately
+	case store.NoMatchedLogicQueue, store.NoMessageInQueue:
+		if off != 0 {
+			return command.StatusPullOffsetMoved
+		}
+		return command.StatusPullNotFound
+	case store.OffsetFoundNull, store.OffsetOverflowOne:
+		return command.StatusPullNotFound
+	case store.OffsetOverflowBadly, store.OffsetTooSmall, store.OffsetReset:
+		return command.StatusPullOffsetMoved
+	}
+	return command.StatusSystemError
+}
+
+func (p *pull) answer(r *store.ReadResult, status command.Status) {
+	b := p.b
+	p.header = command.PullResponse{NextOffset: int64(r.Next), MinOffset: int64(r.Min), MaxOffset: int64(r.Max),
+		TopicSysFlag: p.topic.SysFlag, GroupSysFlag: p.group.SysFlag}
+	if b.options.Load().SlaveReadEnable {
+		p.header.SuggestBroker = int64(p.group.BrokerID)
+		if r.SuggestSlave {
+			p.header.SuggestBroker = int64(p.group.BrokerWhenConsumingSlowly)
+		}
+	}
+	b.offsets.handOut(p.topic.bytes, p.group.bytes, p.queue.ID(), r.Next)
+	p.response = wire.Response{Status: status, Remark: r.Status.String(), Header: &p.header}
+	if status == command.StatusSuccess {
+		p.response.Parts = r.Records
+		b.stats.delivered(b.stats.group(p.topic.bytes, p.group.bytes), int64(len(r.Records)), int64(r.Bytes))
+	} else {
+		b.stats.missed()
+	}
+	p.call.Reply(&p.response)
+}
+
+// resume goes on with a pull that was held.
+func (p *pull) resume() {
+	b := p.b
+	select {
+	case <-p.call.Conn.Done():
+		return
+	default:
+	}
+	t := b.topics.get(p.topic.bytes)
+	if t == nil || int(p.queue.ID()) >= len(t.queues) {
+		refuseCall(p.call, command.StatusTopicNotExist, "topic[%s] not exist, apply first please! %s", p.topic.Name, faq)
+		return
+	}
+	// Another one, because others may still look at p.
+	again := pulls.Get().(*pull)
+	*again = pull{b: b, call: p.call, topic: t, group: p.group, queue: t.queue(p.queue.ID()), request: p.request}
+	if b.store.Hot(again.queue, again.request.Offset) {
+		again.attempt(false)
+		return
+	}
+	b.cold.run(again.call, func() { again.attempt(false) })
+}

@@ -1,0 +1,68 @@
+package broker
+
+import (
+	"math"
+	"strings"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// Bounds of the number of messages in an answer to a query.
+const (
+	defaultQueryMessages = 32 // of a query by unique key, whatever it asks for
+	maxQueryMessages     = 64
+)
+
+// queryMessage serves QUERY_MESSAGE: messages of a topic by key or by the client's message id, from the index.
+func (b *Broker) queryMessage(f *wire.Frame) {
+	var h command.QueryMessageHeader
+	if !decode(f, &h) {
+		return
+	}
+	limit := min(int(h.Max), maxQueryMessages)
+	if h.UniqueQuery {
+		limit = defaultQueryMessages
+	}
+	end := h.End
+	if end <= 0 {
+		end = math.MaxInt64
+	}
+	out, err := b.store.Query(h.Topic, h.Key, limit, h.Begin, end)
+	if err != nil {
+		refuse(f, command.StatusSystemError, "the index cannot be read: %v", err)
+		return
+	}
+	header := &command.QueryMessageResponse{IndexTime: out.LastTime, IndexOffset: out.LastOffset}
+	if len(out.Records) == 0 {
+		f.Call().Reply(&wire.Response{Status: command.StatusQueryNotFound, Header: header,
+			Remark: "can not find message, maybe time range not correct"})
+		return
+	}
+	f.Call().Reply(&wire.Response{Header: header, Parts: out.Records})
+}
+
+// viewMessage serves VIEW_MESSAGE_BY_ID: the message at an offset of the commit log.
+func (b *Broker) viewMessage(f *wire.Frame) {
+	var h command.ViewMessageHeader
+	if !decode(f, &h) {
+		return
+	}
+	raw, err := b.store.Record(h.Offset)
+	if err != nil {
+		refuse(f, command.StatusSystemError, "can not find message by the offset, %d: %v", h.Offset, err)
+		return
+	}
+	f.Call().Reply(&wire.Response{Body: raw})
+}
+
+// splitList splits a list that a header carries as one text, leaving out what is blank.
+func splitList(text, separator string) []string {
+	var list []string
+	for part := range strings.SplitSeq(text, separator) {
+		if part = strings.TrimSpace(part); part != "" {
+			list = append(list, part)
+		}
+	}
+	return list
+}

@@ -1,0 +1,120 @@
+package broker
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/wire"
+)
+
+// runtimeInfo serves GET_BROKER_RUNTIME_INFO: a table of figures that mqadmin, the dashboard and exporters parse. Figures
+// of thread pools, which Skua has none of, are there with the value of an idle pool.
+func (b *Broker) runtimeInfo(f *wire.Frame) {
+	answer(f, command.KVTable{Table: b.runtimeTable(b.now())})
+}
+
+func (b *Broker) runtimeTable(now time.Time) map[string]string {
+	t := map[string]string{
+		"brokerVersionDesc": "V5_5_0",
+		"brokerVersion":     strconv.Itoa(command.V5_5_0),
+		"brokerActive":      "true",
+		"bootTimestamp":     strconv.FormatInt(b.stats.started.UnixMilli(), 10),
+		"runtime":           uptime(now.Sub(b.stats.started)),
+
+		"startAcceptSendRequestTimeStamp": strconv.FormatInt(b.options.Load().StartAcceptSendRequestTimeStamp, 10),
+	}
+	b.addTraffic(t)
+	b.addStore(t)
+	b.addSchedule(t)
+	addIdlePools(t)
+	return t
+}
+
+// uptime spells a duration as Java does.
+func uptime(d time.Duration) string {
+	s := int64(d / time.Second)
+	return fmt.Sprintf("[ %d days, %d hours, %d minutes, %d seconds ]", s/86400, s/3600%24, s/60%60, s%60)
+}
+
+func (b *Broker) addTraffic(t map[string]string) {
+	s := b.stats
+	number := func(key string, n int64) { t[key] = strconv.FormatInt(n, 10) }
+	yesterday, today := s.mornings()
+	put, bytes := s.put.Load(), s.putBytes.Load()
+	number("msgPutTotalYesterdayMorning", yesterday.put)
+	number("msgPutTotalTodayMorning", today.put)
+	number("msgPutTotalTodayNow", put)
+	number("msgGetTotalYesterdayMorning", yesterday.got)
+	number("msgGetTotalTodayMorning", today.got)
+	number("msgGetTotalTodayNow", s.got.Load())
+	number("putMessageTimesTotal", put)
+	number("putMessageFailedTimes", s.putFailed.Load())
+	number("putMessageSizeTotal", bytes)
+	t["putMessageAverageSize"] = strconv.FormatFloat(float64(bytes)/float64(max(put, 1)), 'f', -1, 64)
+
+	t["putTps"] = s.rate(func(t totals) int64 { return t.put }).String()
+	t["getFoundTps"] = s.rate(func(t totals) int64 { return t.getFound }).String()
+	t["getMissTps"] = s.rate(func(t totals) int64 { return t.getMiss }).String()
+	t["getTotalTps"] = s.rate(func(t totals) int64 { return t.getFound + t.getMiss }).String()
+	t["getTransferredTps"] = s.rate(func(t totals) int64 { return t.got }).String()
+}
+
+func (b *Broker) addStore(t map[string]string) {
+	number := func(key string, n int64) { t[key] = strconv.FormatInt(n, 10) }
+	number("commitLogMinOffset", int64(b.store.Min()))
+	number("commitLogMaxOffset", int64(b.store.Max()))
+	number("dispatchBehindBytes", b.store.IndexBehind())
+	t["remainHowManyDataToFlush"] = humanSize(int64(b.store.Max() - b.store.Durable()))
+	earliest, ok := b.store.EarliestTime()
+	if !ok {
+		earliest = -1
+	}
+	number("earliestMessageTimeStamp", earliest)
+	u := b.store.Usage()
+	ratio := strconv.FormatFloat(u.Ratio(), 'f', 2, 64)
+	t["commitLogDiskRatio"], t["commitLogDiskRatio_"+u.Path], t["consumeQueueDiskRatio"] = ratio, ratio, ratio
+	t["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", humanSize(u.Total), humanSize(u.Total-u.Used))
+}
+
+func (b *Broker) addSchedule(t map[string]string) {
+	for i := range b.schedule.next {
+		if next, end := b.schedule.progress(i); end > 0 {
+			t["scheduleMessageOffset_"+strconv.Itoa(i+1)] = fmt.Sprintf("%d,%d", next, end)
+		}
+	}
+}
+
+// addIdlePools adds what tools look for and what has no counterpart here.
+func addIdlePools(t map[string]string) {
+	for pool, capacity := range map[string]string{"send": "10000", "pull": "100000", "litePull": "100000", "query": "20000", "ack": "100000"} {
+		t[pool+"ThreadPoolQueueSize"] = "0"
+		t[pool+"ThreadPoolQueueCapacity"] = capacity
+		t[pool+"ThreadPoolQueueHeadWaitTimeMills"] = "0"
+	}
+	for key, value := range map[string]string{
+		"EndTransactionQueueSize": "0", "EndTransactionThreadPoolQueueCapacity": "100000", "dispatchMaxBuffer": "0",
+		"remainTransientStoreBufferNumbs": "2147483647", "pageCacheLockTimeMills": "0", "timerReadBehind": "0",
+		"timerOffsetBehind": "0", "timerCongestNum": "0", "timerEnqueueTps": "0.0", "timerDequeueTps": "0.0",
+		"putLatency99": "0.00", "putLatency999": "0.00", "getMessageEntireTimeMax": "0", "putMessageEntireTimeMax": "0",
+		"putMessageDistributeTime": "[<=0ms]:0 [0~10ms]:0 [10~50ms]:0 [50~100ms]:0 [100~200ms]:0 [200~500ms]:0 [500ms~1s]:0 [1~2s]:0 [2~3s]:0 [3~4s]:0 [4~5s]:0 [5~10s]:0 [10s~]:0 ",
+	} {
+		if t[key] == "" {
+			t[key] = value
+		}
+	}
+}
+
+// humanSize spells a number of bytes in the largest unit that leaves at least 1.
+func humanSize(n int64) string {
+	const units = "KMGTPE"
+	if n < 1024 {
+		return fmt.Sprintf("%d B", n)
+	}
+	v, i := float64(n)/1024, 0
+	for v >= 1024 && i < len(units)-1 {
+		v, i = v/1024, i+1
+	}
+	return fmt.Sprintf("%.1f %ciB", v, units[i])
+}

@@ -1,0 +1,305 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"maps"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/store"
+)
+
+// maxTopicQueues bounds the queues of a topic: each costs memory, and files once it is used.
+const maxTopicQueues = 65536
+
+// topic is a topic as it is now. It is immutable; a change of settings makes another one.
+type topic struct {
+	command.TopicConfig
+	bytes    []byte // its name
+	queues   []atomic.Pointer[store.Queue]
+	store    *store.Store
+	counters *topicStats
+	keyed    bool // messages need a key: of those with the same one the last is kept
+	batched  bool // its queues are of the kind that stores batches whole
+}
+
+// queue returns a queue of the topic; id must be between 0 and below the number of queues.
+func (t *topic) queue(id int32) *store.Queue {
+	p := &t.queues[id]
+	if q := p.Load(); q != nil {
+		return q
+	}
+	p.CompareAndSwap(nil, t.store.Queue(t.Name, id))
+	return p.Load()
+}
+
+// topics are the topics of a broker, and topics.json. It is safe for concurrent use.
+//
+// Crash argument: a topic is shown to others only when it is on disk, so no message is acknowledged in a topic that a
+// restart forgets.
+type topics struct {
+	store *store.Store
+	stats *stats
+	log   *slog.Logger
+	path  string
+
+	mu    sync.RWMutex
+	table map[string]*topic // guarded by mu
+
+	change sync.Mutex               // held while a change is made and saved
+	saved  command.TopicConfigTable // what is on disk; guarded by change for writers, by mu for readers
+
+	system map[string]bool // names that clients cannot create or delete; set once
+}
+
+// openTopics reads the topics of a store.
+func openTopics(path string, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
+	saved, err := readConfig[command.TopicConfigTable](path, log)
+	if err != nil {
+		return nil, err
+	}
+	if saved == nil {
+		saved = new(command.TopicConfigTable)
+	}
+	ts := &topics{store: s, stats: st, log: log, path: path, saved: *saved, table: map[string]*topic{}}
+	if ts.saved.Topics == nil {
+		ts.saved.Topics = map[string]command.TopicConfig{}
+	}
+	for name, c := range ts.saved.Topics {
+		c.Name = name
+		if err := checkQueues(&c); err != nil || skua.ValidateTopic(name) != nil {
+			log.Warn("topic in file is invalid and left out", "file", path, "topic", name, "error", err)
+			continue
+		}
+		ts.table[name] = ts.newTopic(c)
+	}
+	return ts, nil
+}
+
+func (ts *topics) newTopic(c command.TopicConfig) *topic {
+	return &topic{
+		TopicConfig: c,
+		bytes:       []byte(c.Name),
+		queues:      make([]atomic.Pointer[store.Queue], max(c.ReadQueues, c.WriteQueues)),
+		store:       ts.store,
+		counters:    ts.stats.topic([]byte(c.Name)),
+		keyed:       c.Attributes[attrCleanupPolicy] == cleanupCompaction,
+		batched:     c.Attributes[attrQueueType] == queueBatch,
+	}
+}
+
+// get returns a topic, nil if there is none. It does not allocate.
+func (ts *topics) get(name []byte) *topic {
+	ts.mu.RLock()
+	t := ts.table[string(name)]
+	ts.mu.RUnlock()
+	return t
+}
+
+// find returns a topic, nil if there is none.
+func (ts *topics) find(name string) *topic {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return ts.table[name]
+}
+
+// names returns the names of all topics, sorted.
+func (ts *topics) names() []string {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return slices.Sorted(maps.Keys(ts.table))
+}
+
+// all returns the topics and the version of the table.
+func (ts *topics) all() (map[string]command.TopicConfig, command.DataVersion) {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	out := make(map[string]command.TopicConfig, len(ts.table))
+	for name, t := range ts.table {
+		out[name] = t.TopicConfig
+	}
+	return out, ts.saved.DataVersion
+}
+
+// version returns the version of the table.
+func (ts *topics) version() command.DataVersion {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return ts.saved.DataVersion
+}
+
+// put adds or replaces topics. They are on disk when it returns without error. It may block.
+func (ts *topics) put(configs ...command.TopicConfig) error {
+	ts.change.Lock()
+	defer ts.change.Unlock()
+	return ts.putLocked(configs)
+}
+
+func (ts *topics) putLocked(configs []command.TopicConfig) error {
+	next := ts.nextLocked()
+	for _, c := range configs {
+		next.Topics[c.Name] = c
+	}
+	if err := writeConfig(ts.path, &next); err != nil {
+		return fmt.Errorf("topics cannot be saved: %w", err)
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.saved = next
+	for _, c := range configs {
+		ts.table[c.Name] = ts.newTopic(c)
+	}
+	return nil
+}
+
+// nextLocked is a copy of the table with the next version.
+func (ts *topics) nextLocked() command.TopicConfigTable {
+	next := ts.saved
+	next.Topics = maps.Clone(ts.saved.Topics)
+	next.DataVersion = ts.saved.DataVersion.Next(time.Now().UnixMilli())
+	return next
+}
+
+// create returns the topic of a name, and makes it after the config that fresh returns if there is none. made tells
+// whether it did. fresh is not called otherwise; its error is returned.
+func (ts *topics) create(name string, fresh func() (command.TopicConfig, error)) (t *topic, made bool, err error) {
+	ts.change.Lock()
+	defer ts.change.Unlock()
+	if t := ts.find(name); t != nil {
+		return t, false, nil
+	}
+	c, err := fresh()
+	if err != nil {
+		return nil, false, err
+	}
+	if err := ts.putLocked([]command.TopicConfig{c}); err != nil {
+		return nil, false, err
+	}
+	return ts.find(name), true, nil
+}
+
+// update replaces a topic by what revise makes of it; old is nil if there is none.
+func (ts *topics) update(name string, revise func(old *command.TopicConfig) (command.TopicConfig, error)) error {
+	ts.change.Lock()
+	defer ts.change.Unlock()
+	var old *command.TopicConfig
+	if t := ts.find(name); t != nil {
+		old = &t.TopicConfig
+	}
+	c, err := revise(old)
+	if err != nil {
+		return err
+	}
+	return ts.putLocked([]command.TopicConfig{c})
+}
+
+// drop removes a topic. It reports whether there was one.
+func (ts *topics) drop(name string) (bool, error) {
+	ts.change.Lock()
+	defer ts.change.Unlock()
+	if ts.find(name) == nil {
+		return false, nil
+	}
+	next := ts.nextLocked()
+	delete(next.Topics, name)
+	if err := writeConfig(ts.path, &next); err != nil {
+		return false, fmt.Errorf("topics cannot be saved: %w", err)
+	}
+	ts.mu.Lock()
+	defer ts.mu.Unlock()
+	ts.saved = next
+	delete(ts.table, name)
+	return true, nil
+}
+
+// isSystem reports whether a name belongs to the servers, here or everywhere.
+func (ts *topics) isSystem(name string) bool { return ts.system[name] || skua.IsSystemTopic(name) }
+
+// addSystem creates the topics that a broker has from the start, unless they are there.
+func (ts *topics) addSystem(o *Options, delayLevels int) error {
+	const rw = skua.PermRead | skua.PermWrite
+	own := func(enabled bool) skua.Perm {
+		if enabled {
+			return rw | skua.PermInherit
+		}
+		return skua.PermInherit
+	}
+	reply := o.BrokerClusterName + skua.ReplyTopicSuffix
+	revive := skua.ReviveTopicPrefix + o.BrokerClusterName
+	member := skua.MemberTopicPrefix + o.BrokerName
+	type made struct {
+		name   string
+		queues int
+		perm   skua.Perm
+	}
+	list := []made{
+		{skua.SelfTestTopic, 1, rw},
+		{skua.BenchmarkTopic, 1024, rw},
+		{o.BrokerClusterName, 16, own(o.ClusterTopicEnable)},
+		{o.BrokerName, 1, own(o.BrokerTopicEnable)},
+		{skua.OffsetMovedTopic, 1, rw},
+		{skua.ScheduleTopic, delayLevels, rw},
+		{reply, 1, rw},
+		{revive, 8, rw},
+		{member, 1, skua.PermInherit},
+		{skua.HalfTopic, 1, rw},
+		{skua.OpHalfTopic, 1, rw},
+		{skua.RocksHalfTopic, 1, rw},
+		{skua.RocksOpHalfTopic, 1, rw},
+		{skua.TimerTopic, 1, rw},
+	}
+	if o.AutoCreateTopicEnable {
+		list = append(list, made{skua.TemplateTopic, int(o.DefaultTopicQueueNums), rw | skua.PermInherit})
+	}
+	if o.TraceTopicEnable {
+		list = append(list, made{o.MsgTraceTopicName, 1, rw})
+	}
+	ts.system = map[string]bool{o.BrokerClusterName: true, o.BrokerName: true, reply: true}
+	var missing []command.TopicConfig
+	for _, m := range list {
+		have := ts.find(m.name)
+		if have != nil && (m.name != skua.ScheduleTopic || have.ReadQueues >= int32(m.queues)) {
+			continue
+		}
+		c := command.DefaultTopicConfig(m.name)
+		c.ReadQueues, c.WriteQueues, c.Perm = int32(m.queues), int32(m.queues), m.perm
+		missing = append(missing, c)
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	return ts.put(missing...)
+}
+
+// systemNames returns the names of the topics that belong to the servers, sorted.
+func (ts *topics) systemNames() []string {
+	names := []string{skua.TemplateTopic, skua.ScheduleTopic, skua.BenchmarkTopic, skua.HalfTopic, skua.OpHalfTopic, skua.RocksHalfTopic,
+		skua.RocksOpHalfTopic, skua.TransMaxTimeTopic, skua.TraceTopic, skua.SelfTestTopic, skua.OffsetMovedTopic, skua.CheckpointTopic}
+	for name := range ts.system {
+		names = append(names, name)
+	}
+	for _, name := range ts.names() {
+		if strings.HasPrefix(name, skua.SystemTopicPrefix) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
+}
+
+// checkQueues returns nil if the numbers of queues and the permission make sense.
+func checkQueues(c *command.TopicConfig) error {
+	if c.ReadQueues < 0 || c.WriteQueues < 0 || c.ReadQueues > maxTopicQueues || c.WriteQueues > maxTopicQueues {
+		return fmt.Errorf("topic %s: readQueueNums %d and writeQueueNums %d must be between 0 and %d", c.Name, c.ReadQueues, c.WriteQueues, maxTopicQueues)
+	}
+	if c.Perm < 0 || c.Perm > 15 {
+		return fmt.Errorf("topic %s: perm %d is out of range: it is the sum of 4 for reading, 2 for writing, 1 for being a template", c.Name, c.Perm)
+	}
+	return nil
+}
