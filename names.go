@@ -93,14 +93,14 @@ func ValidateTopic(name string) error {
 		return fmt.Errorf("The specified topic is blank.")
 	}
 	if i := illegal(name); i >= 0 {
-		return fmt.Errorf("The specified topic contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$: %q has %q at byte %d", name, name[i], i)
+		return fmt.Errorf("The specified topic: %.300s, contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$: %q at byte %d", name, name[i], i)
 	}
 	limit := MaxTopicName
 	if IsRetryTopic(name) || IsDLQTopic(name) {
 		limit = MaxRetryTopicName
 	}
 	if len(name) > limit {
-		return fmt.Errorf("The specified topic is longer than topic max length %d: it has %d", limit, len(name))
+		return fmt.Errorf("The specified topic is longer than topic max length. (%d bytes, at most %d)", len(name), limit)
 	}
 	return nil
 }
@@ -108,13 +108,13 @@ func ValidateTopic(name string) error {
 // ValidateGroup returns nil if name can be a consumer or producer group.
 func ValidateGroup(name string) error {
 	if strings.TrimSpace(name) == "" {
-		return fmt.Errorf("the specified group is blank")
+		return fmt.Errorf("The specified group is blank.")
 	}
 	if i := illegal(name); i >= 0 {
-		return fmt.Errorf("the specified group contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$: %q has %q at byte %d", name, name[i], i)
+		return fmt.Errorf("The specified group: %.300s, contains illegal characters, allowing only ^[%%|a-zA-Z0-9_-]+$: %q at byte %d", name, name[i], i)
 	}
 	if len(name) > MaxGroupName {
-		return fmt.Errorf("the specified group is longer than group max length %d: it has %d", MaxGroupName, len(name))
+		return fmt.Errorf("The specified group is longer than group max length. (%d bytes, at most %d)", len(name), MaxGroupName)
 	}
 	return nil
 }
