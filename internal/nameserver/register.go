@@ -11,9 +11,6 @@ import (
 	"github.com/skuamq/skua/internal/wire"
 )
 
-// v3_0_11 is the release from which the body of a registration has filter servers beside the topics.
-const v3_0_11 = 37
-
 func (s *Server) register(f *wire.Frame) *wire.Response {
 	var h command.RegisterBrokerHeader
 	if err := command.Decode(f.Ext, &h); err != nil {
@@ -53,7 +50,7 @@ func (s *Server) register(f *wire.Frame) *wire.Response {
 
 // registration reads the body of a registration.
 func registration(f *wire.Frame) (*command.RegisterBrokerBody, error) {
-	if f.Version >= v3_0_11 || len(f.Body) == 0 {
+	if f.Version >= command.V3_0_11 || len(f.Body) == 0 {
 		return command.DecodeRegistration(f.Body, f.Version)
 	}
 	body := new(command.RegisterBrokerBody)
