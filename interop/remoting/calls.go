@@ -1,6 +1,7 @@
 package remoting
 
 import (
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"maps"
@@ -23,6 +24,7 @@ const (
 	Route        = 105
 	ClusterInfo  = 106
 	CreateGroup  = 200
+	SendBatch    = 320
 	SendV2       = 310
 )
 
@@ -197,4 +199,20 @@ func (c *Conn) TopicRoute(topic string) ([]Queues, error) {
 		QueueDatas []Queues `json:"queueDatas"`
 	}
 	return route.QueueDatas, json.Unmarshal(f.Body, &route)
+}
+
+// Batch encodes messages of one topic for a send with the field m=true; all carry the same properties.
+//
+//	size i32 | magic i32 | crc i32 | flag i32 | body length i32, body | properties length i16, properties
+func Batch(properties string, bodies ...[]byte) []byte {
+	var b []byte
+	for _, body := range bodies {
+		b = binary.BigEndian.AppendUint32(b, uint32(22+len(body)+len(properties)))
+		b = append(b, make([]byte, 12)...) // the broker fills these in
+		b = binary.BigEndian.AppendUint32(b, uint32(len(body)))
+		b = append(b, body...)
+		b = binary.BigEndian.AppendUint16(b, uint16(len(properties)))
+		b = append(b, properties...)
+	}
+	return b
 }
