@@ -47,7 +47,7 @@ var layout = []struct {
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},
 	{"internal/node", "root internal/broker internal/conf internal/nameserver internal/wire"},
-	{"cmd/skua", "root admin client internal/bench internal/conf internal/node internal/record"},
+	{"cmd/skua", "root admin client internal/bench internal/broker internal/conf internal/nameserver internal/node internal/record internal/wire"},
 }
 
 // pure packages compute: time comes in as a value, and nothing runs beside the caller.
