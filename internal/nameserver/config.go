@@ -47,10 +47,10 @@ func (s *Server) updateConfig(f *wire.Frame) *wire.Response {
 	if err := s.persist(&o, changes.Pairs); err != nil {
 		return failed(fmt.Errorf("configStorePath: %w", err))
 	}
-	s.options.Store(&o)
 	s.mu.Lock()
 	s.table.Rules = o.rules()
 	s.mu.Unlock()
+	s.options.Store(&o) // last: it makes cached routes stale
 	for _, p := range changes.Pairs {
 		s.log.Info("option changed by request", "key", p.Key, "value", conf.Mask(p.Key, p.Value), "by", f.Conn().RemoteAddr())
 	}

@@ -19,7 +19,7 @@ import (
 
 // Bounds of the KV table. Java has none; its whole table is written at each change.
 const (
-	maxKVEntries = 100_000
+	maxKVEntries = 100_000  // namespaces and values
 	maxKVEntry   = 64 << 10 // bytes of a namespace, key and value
 )
 
@@ -110,10 +110,10 @@ func (k *kv) put(namespace, key, value string) error {
 	return k.change(func(table map[string]map[string]string) error {
 		n := 0
 		for _, values := range table {
-			n += len(values)
+			n += 1 + len(values)
 		}
 		if n >= maxKVEntries {
-			return fmt.Errorf("the KV table holds %d values: delete some", n)
+			return fmt.Errorf("the KV table holds %d namespaces and values, which is the limit", n)
 		}
 		values := maps.Clone(table[namespace])
 		if values == nil {

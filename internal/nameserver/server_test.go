@@ -495,7 +495,7 @@ func TestManyTopics(t *testing.T) {
 	for i := range topics {
 		topics[i] = fmt.Sprintf("topic-%03d", i)
 	}
-	const brokers = 20
+	const brokers = 10
 	for i := range brokers {
 		id := command.BrokerIdentity{BrokerName: fmt.Sprintf("broker-%02d", i), BrokerAddr: fmt.Sprintf("127.0.0.1:%d", i+1), ClusterName: "c"}
 		join(t, c, id, topics...)
