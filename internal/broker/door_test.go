@@ -3,6 +3,7 @@ package broker_test
 import (
 	"context"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
@@ -19,7 +20,7 @@ import (
 
 // door is a broker and the way in by its front door.
 type door struct {
-	t    *testing.T
+	t    testing.TB
 	o    broker.Options
 	b    *broker.Broker
 	done chan error
@@ -46,7 +47,7 @@ func (l *logBuffer) count(text string) int {
 }
 
 // openDoor starts a broker on free ports in a directory of its own, with Java's defaults but small files.
-func openDoor(t *testing.T, set ...string) *door {
+func openDoor(t testing.TB, set ...string) *door {
 	t.Helper()
 	d := &door{t: t, log: new(logBuffer)}
 	conf.Defaults(&d.o)
@@ -92,7 +93,7 @@ func (d *door) restart() {
 
 // peer is a client with one connection.
 type peer struct {
-	t    *testing.T
+	t    testing.TB
 	pool *wire.Pool
 	addr string
 }
@@ -191,11 +192,28 @@ func (p *peer) stored(topic string) []record.Message {
 }
 
 // until waits for a condition that something in the background brings about.
-func until(t *testing.T, what string, holds func() bool) {
+func until(t testing.TB, what string, holds func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(15 * time.Second); !holds(); time.Sleep(2 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("%s: not within 15 s", what)
 		}
 	}
+}
+
+// oneway sends a request that is not answered.
+func (p *peer) oneway(code command.Code, header any, body []byte) error {
+	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	defer cancel()
+	conn, err := p.pool.Conn(ctx, p.addr)
+	if err != nil {
+		return err
+	}
+	return conn.Send(&wire.Request{Code: code, Header: header, Body: body})
+}
+
+// fastAddr is the address of the port that serves no pulls.
+func (d *door) fastAddr() string {
+	addr := netip.MustParseAddrPort(d.b.Addr())
+	return netip.AddrPortFrom(addr.Addr(), addr.Port()-2).String()
 }

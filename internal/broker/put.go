@@ -16,13 +16,11 @@ import (
 // When put returns without error the messages survive the process; for the disk see settle. It blocks for microseconds.
 // Errors are those of store.Append.
 func (b *Broker) put(t *topic, ms []*record.Message, level int, scratch *[]byte) (store.Receipt, error) {
-	var q *store.Queue
 	if level > 0 {
 		*scratch = b.schedule.levels.transform(ms[0], level, *scratch)
-		q = b.topics.find(skua.ScheduleTopic).queue(ms[0].QueueID)
-	} else {
-		q = t.queue(ms[0].QueueID)
+		t = b.topics.find(skua.ScheduleTopic) // counted there, and in its own topic when it is delivered
 	}
+	q := t.queue(ms[0].QueueID)
 	r, err := b.store.Append(q, ms...)
 	if err != nil {
 		b.stats.refused(int64(len(ms)))

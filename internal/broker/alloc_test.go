@@ -1,0 +1,131 @@
+package broker_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"testing"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/record"
+)
+
+// rawFrame is a frame with a JSON header, as Java clients write it.
+func rawFrame(code command.Code, ext map[string]string, body []byte) []byte {
+	var fields []string
+	for k, v := range ext {
+		fields = append(fields, fmt.Sprintf("%q:%q", k, v))
+	}
+	header := strings.ReplaceAll(fmt.Sprintf(`{"code":%d,"extFields":{%s},"flag":0,"language":"JAVA","opaque":7,"serializeTypeCurrentRPC":"JSON","version":513}`,
+		code, strings.Join(fields, ",")), `\x`, `\u00`)
+	f := binary.BigEndian.AppendUint32(nil, uint32(4+len(header)+len(body)))
+	f = binary.BigEndian.AppendUint32(f, uint32(len(header)))
+	return append(append(f, header...), body...)
+}
+
+func rawSend(topic string, body []byte) []byte {
+	return rawFrame(command.SendMessageV2, map[string]string{"a": "P", "b": topic, "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1795226641636",
+		"h": "0", "i": "KEYS\x01key-0\x02UNIQ_KEY\x01FD0000000000000000000000000000021CF64E0E2F2A6770BCE00000\x02WAIT\x01true\x02TAGS\x01TagA\x02",
+		"j": "0", "k": "false", "m": "false", "n": "broker-a"}, body)
+}
+
+func rawPull(topic string, offset int) []byte {
+	return rawFrame(command.PullMessage, map[string]string{"consumerGroup": "G", "topic": topic, "queueId": "0", "queueOffset": fmt.Sprint(offset), "maxMsgNums": "8",
+		"sysFlag": "4", "commitOffset": "0", "suspendTimeoutMillis": "0", "subscription": "TagA", "subVersion": "0", "expressionType": "TAG"}, nil)
+}
+
+// rawConn sends frames and reads answers without allocating.
+type rawConn struct {
+	t    testing.TB
+	conn net.Conn
+	in   []byte
+}
+
+func (d *door) dialRaw() *rawConn {
+	conn, err := net.Dial("tcp", d.b.Addr())
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.t.Cleanup(func() { conn.Close() })
+	return &rawConn{t: d.t, conn: conn, in: make([]byte, 1<<20)}
+}
+
+// exchange sends a request and returns the frame of the answer without its length, valid until the next exchange.
+func (c *rawConn) exchange(frame []byte) []byte {
+	if _, err := c.conn.Write(frame); err != nil {
+		c.t.Fatal(err)
+	}
+	if _, err := io.ReadFull(c.conn, c.in[:4]); err != nil {
+		c.t.Fatal(err)
+	}
+	n := int(binary.BigEndian.Uint32(c.in))
+	if _, err := io.ReadFull(c.conn, c.in[:n]); err != nil {
+		c.t.Fatal(err)
+	}
+	return c.in[:n]
+}
+
+// batchBody is the body of a batch of messages without properties.
+func batchBody(bodies ...string) []byte {
+	var b []byte
+	for _, body := range bodies {
+		b = record.AppendBatchItem(b, record.BatchItem{Body: []byte(body)})
+	}
+	return b
+}
+
+// A send, a pull and an offset update allocate nothing in the whole process: from the socket to the store and back.
+func TestHotRequestsDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, flush := range []string{"ASYNC_FLUSH", "SYNC_FLUSH"} {
+		t.Run(flush, func(t *testing.T) {
+			d := openDoor(t, "flushDiskType", flush, "mappedFileSizeCommitLog", "67108864")
+			c := d.dialRaw()
+			send := rawSend("T", make([]byte, 1024))
+			requests := map[string][]byte{
+				"send": send,
+				"batch": rawFrame(command.SendBatchMessage, map[string]string{"a": "P", "b": "T", "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1", "h": "0",
+					"i": "UNIQ_KEY\x01FD00\x02WAIT\x01true\x02", "m": "true"}, batchBody("one", "two", "three")),
+				"pull":                  rawPull("T", 0),
+				"pull without messages": rawPull("T", 1_000_000),
+				"update of an offset":   rawFrame(command.UpdateConsumerOffset, map[string]string{"consumerGroup": "G", "topic": "T", "queueId": "0", "commitOffset": "3"}, nil),
+			}
+			for _, name := range []string{"send", "batch", "pull", "pull without messages", "update of an offset"} {
+				for range 200 {
+					answer := c.exchange(requests[name])
+					if !bytes.Contains(answer, []byte(`"code":0`)) && name != "pull without messages" {
+						t.Fatalf("%s: %.300s", name, answer)
+					}
+				}
+				runs := 2000
+				if flush == "SYNC_FLUSH" {
+					runs = 200
+				}
+				// What the process does in the background may allocate meanwhile, but not each time.
+				n := 1.0
+				for try := 0; try < 5 && n > 0; try++ {
+					n = testing.AllocsPerRun(runs, func() { c.exchange(requests[name]) })
+				}
+				if n > 0 {
+					t.Errorf("%s: %v allocations", name, n)
+				}
+			}
+		})
+	}
+}
+
+func BenchmarkSend(b *testing.B) {
+	d := openDoor(b, "mappedFileSizeCommitLog", "1073741824")
+	c := d.dialRaw()
+	send := rawSend("T", make([]byte, 1024))
+	c.exchange(send)
+	b.ReportAllocs()
+	for b.Loop() {
+		c.exchange(send)
+	}
+}
