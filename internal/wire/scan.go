@@ -50,7 +50,10 @@ func (s *scanner) field() (key, value []byte, err error) {
 	b, i := s.b, s.i
 	if i < len(b) && b[i] == '"' {
 		start := i + 1
-		end := start + special(b[start:])
+		end := start + 1 // keys of one letter are the most frequent
+		if end >= len(b) || b[end] != '"' || b[start] == '\\' || b[start] == '"' {
+			end = start + special(b[start:])
+		}
 		if end+2 < len(b) && b[end] == '"' && b[end+1] == ':' && b[end+2] == '"' {
 			key = b[start:end:end]
 			start = end + 3
@@ -89,8 +92,12 @@ func (s *scanner) text() ([]byte, error) {
 		return s.string()
 	case 'n':
 		return nil, s.literal("null")
+	case '{', '[', 't', 'f':
+		return s.skip()
 	}
-	return s.skip()
+	start := s.i
+	err := s.number()
+	return s.b[start:s.i:s.i], err
 }
 
 // string reads a string and unescapes it in place. The result is never nil.
@@ -317,7 +324,7 @@ func (s *scanner) number() error {
 	start := s.i
 	for s.i < len(s.b) {
 		c := s.b[s.i]
-		if (c < '0' || c > '9') && c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' {
+		if c-'0' > 9 && c != '-' && c != '+' && c != '.' && c != 'e' && c != 'E' {
 			break
 		}
 		s.i++
