@@ -218,23 +218,25 @@ func wellFormed(m *record.Message) bool {
 // checkDamage refuses to go on when the scan ended before the place up to which everything is known to be there.
 func (r *recovery) checkDamage() error {
 	s, end := r.s, r.end.End
-	known, proof := r.known, s.own(stagingFile)
-	if r.ownOK && r.own.durable.End > known {
-		known, proof = r.own.durable.End, s.own(ownCheckpoint)
+	start := s.log.run.Start(end)
+	proof := ""
+	if known := max(r.known, r.own.durable.End); end < known {
+		proof = fmt.Sprintf("the log was whole up to %d", known)
+	} else if next := start + s.o.SegmentSize; r.startsFlushed(next) {
+		proof = fmt.Sprintf("the next file, %s, is good", segment.FileName(next))
 	}
-	size := s.o.SegmentSize
-	start := end - end%size
-	if end < known {
-		return fmt.Errorf("store: %s is damaged at byte %d (log offset %d): %w; the log was whole up to %d. Restore the file from a "+
-			"copy or a replica; or, to give up the messages from there on, remove %s and start again",
-			s.log.run.Path(start), end-start, end, r.why, known, proof)
+	if proof == "" {
+		return nil
 	}
-	if m, _, err := r.read.record(start + size); err == nil && m.StoreTime <= s.java.log {
-		return fmt.Errorf("store: %s is damaged at byte %d (log offset %d): %w; but %s behind it is good. Restore the file from a "+
-			"copy or a replica; or, to give up the messages from there on, move the files behind it away and start again",
-			s.log.run.Path(start), end-start, end, r.why, s.log.run.Path(start+size))
-	}
-	return nil
+	return fmt.Errorf("store: %s is damaged at byte %d (log offset %d): %w; but %s. Restore the file from a copy or a replica; or, "+
+		"to give up all messages from there on, remove the files behind it and %s and start again",
+		s.log.run.Path(start), end-start, end, r.why, proof, s.own(""))
+}
+
+// startsFlushed reports whether a file begins with a record that was on disk by Java's checkpoint.
+func (r *recovery) startsFlushed(at int64) bool {
+	m, _, err := r.read.record(at)
+	return err == nil && m.StoreTime <= r.s.java.log
 }
 
 // settle cuts off what lies behind the end of the log, in the log and in the queues.
