@@ -56,6 +56,7 @@ func (b *Broker) resetHere(f *wire.Frame, h *command.ResetOffsetHeader) {
 		b.offsets.reset(h.Topic, h.Group, id, off)
 		out.Offsets[b.queue(h.Topic, id)] = off
 	}
+	b.polls.topicChanged(h.Topic) // pulls that wait for messages learn of it now
 	b.log.Info("consumer offsets were reset", "group", h.Group, "topic", h.Topic, "offsets", offsets)
 	answer(f, out)
 }

@@ -222,6 +222,27 @@ func TestResetOffset(t *testing.T) {
 	d.peer.refused(command.StatusSubscriptionGroupNotExist, "Group no ne does not exist", command.InvokeBrokerToResetOffset, &command.ResetOffsetHeader{Group: "no ne", Topic: "T"}, nil)
 }
 
+func TestResetOffsetReachesPullsThatWait(t *testing.T) {
+	d := openDoor(t)
+	d.peer.send("T", "x")
+	d.peer.must(command.HeartBeat, nil, consumer("one", "G", subscribe("T", "*")))
+	answered := make(chan *wire.Frame, 1)
+	waiting := d.connect(nil)
+	go func() {
+		answered <- waiting.call(command.PullMessage, &command.PullHeader{Group: []byte("G"), Topic: []byte("T"), QueueOffset: 1, MaxMessages: 1,
+			SysFlag: command.PullSuspend | command.PullSubscription, SuspendTimeout: 15_000, Subscription: []byte("*")}, nil)
+	}()
+	began := time.Now()
+	until(t, "pull is held", func() bool {
+		d.peer.must(command.InvokeBrokerToResetOffset, &command.ResetOffsetHeader{Group: "G", Topic: "T", QueueID: -1}, nil)
+		return len(answered) == 1
+	})
+	f := <-answered
+	if command.Status(f.Code) != command.StatusPullOffsetMoved || f.Ext.String("nextBeginOffset") != "0" || time.Since(began) > 5*time.Second {
+		t.Errorf("%s %v after %v", command.Status(f.Code), f.Ext, time.Since(began))
+	}
+}
+
 func TestResetOffsetByTheMembers(t *testing.T) {
 	d := openDoor(t, "useServerSideResetOffset", "false")
 	for range 5 {

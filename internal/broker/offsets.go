@@ -214,12 +214,12 @@ func (o *offsets) queues(topic, group string) []progress {
 	return slices.Clone(g.queues)
 }
 
-// topicsOf returns the topics of which a group has offsets, sorted.
+// topicsOf returns the topics of which a group has committed offsets, sorted.
 func (o *offsets) topicsOf(group string) []string {
 	return o.names(func(k offsetKey) (string, bool) { return k.topic, k.group == group })
 }
 
-// groupsOf returns the groups that have offsets of a topic, sorted.
+// groupsOf returns the groups that have committed offsets of a topic, sorted.
 func (o *offsets) groupsOf(topic string) []string {
 	return o.names(func(k offsetKey) (string, bool) { return k.group, k.topic == topic })
 }
@@ -228,13 +228,21 @@ func (o *offsets) names(pick func(offsetKey) (string, bool)) []string {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
 	var names []string
-	for k := range o.table {
-		if name, ok := pick(k); ok {
+	for k, g := range o.table {
+		if name, ok := pick(k); ok && g.consumed() {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// consumed reports whether the group has committed an offset: one that only pulled has none, as tools that look into a
+// topic.
+func (g *groupProgress) consumed() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return slices.ContainsFunc(g.queues, func(p progress) bool { return p.committed != noOffset })
 }
 
 // clone gives one group the committed offsets that another has of a topic.
