@@ -76,8 +76,9 @@ func (c *codec) compress(body []byte) []byte {
 	return out.Bytes()
 }
 
-// decompress returns the body of a message whose system flag says that it is compressed.
-func decompress(body []byte, sysFlag int32) ([]byte, error) {
+// decompress returns the body of a message whose system flag says that it is compressed. One that would have more than
+// limit bytes is an error.
+func decompress(body []byte, sysFlag int32, limit int64) ([]byte, error) {
 	var r io.Reader
 	switch kind := Compression(sysFlag & compressionMask); kind {
 	case 0, Zlib:
@@ -98,9 +99,9 @@ func decompress(body []byte, sysFlag int32) ([]byte, error) {
 	default:
 		return nil, fmt.Errorf("unknown compression %#x", int32(kind))
 	}
-	out, err := io.ReadAll(io.LimitReader(r, maxInflated+1))
-	if err == nil && len(out) > maxInflated {
-		err = fmt.Errorf("more than %d bytes when decompressed", maxInflated)
+	out, err := io.ReadAll(io.LimitReader(r, limit+1))
+	if err == nil && int64(len(out)) > limit {
+		err = fmt.Errorf("more than %d bytes when decompressed", limit)
 	}
 	return out, err
 }

@@ -156,8 +156,8 @@ func (m *member) findRoute(ctx context.Context, topic string) error {
 		_, err := m.c.fetchRoute(ctx, topic)
 		var refused *Error
 		if err == nil || errors.As(err, &refused) {
-			if err != nil && !skua.IsRetryTopic(topic) {
-				m.c.log.Warn("topic has no route yet, the consumer waits for it", "group", m.group, "topic", topic, "error", err)
+			if err != nil {
+				m.expect(topic, err)
 			}
 			return nil
 		}
@@ -166,6 +166,17 @@ func (m *member) findRoute(ctx context.Context, topic string) error {
 		case <-ctx.Done():
 			return waited(err, start)
 		}
+	}
+}
+
+// expect notes that topic does not exist yet. All its queues will be new, so nothing that is sent to them before they
+// are found is to be left out.
+func (m *member) expect(topic string, err error) {
+	m.mu.Lock()
+	m.known[topic] = map[skua.Queue]bool{}
+	m.mu.Unlock()
+	if !skua.IsRetryTopic(topic) {
+		m.c.log.Warn("topic has no route yet, the consumer waits for it", "group", m.group, "topic", topic, "error", err)
 	}
 }
 
@@ -312,17 +323,21 @@ func (m *member) open(ctx context.Context, sub *subscription, queues []skua.Queu
 		queues = locked
 	}
 	offsets := make([]skua.QueueOffset, len(queues))
+	isNew := make([]bool, len(queues))
 	errs := make([]error, len(queues))
 	var wg sync.WaitGroup
 	places := make(chan struct{}, 16)
 	for i, q := range queues {
 		places <- struct{}{}
 		wg.Go(func() {
-			offsets[i], errs[i] = m.startOffset(ctx, q)
+			offsets[i], isNew[i], errs[i] = m.startOffset(ctx, q)
 			<-places
 		})
 	}
 	wg.Wait()
+	if slices.Contains(isNew, true) && !m.loner && !skua.IsRetryTopic(sub.topic) {
+		m.c.log.Info("group is new on queues", "group", m.group, "topic", sub.topic, "queues", queues, "rule", m.start.where(), "start", offsets)
+	}
 	for i, q := range queues {
 		if errs[i] != nil {
 			m.c.log.Warn("queue cannot be read yet", "group", m.group, "queue", q, "error", errs[i])

@@ -72,22 +72,21 @@ func (c *Client) masterOf(ctx context.Context, q skua.Queue) (string, error) {
 	return addr, nil
 }
 
-// startOffset is where the member begins to read a queue that fell to it.
-func (m *member) startOffset(ctx context.Context, q skua.Queue) (skua.QueueOffset, error) {
+// startOffset is where the member begins to read a queue that fell to it. isNew reports that the group never consumed
+// from it, so that the start rule decided.
+func (m *member) startOffset(ctx context.Context, q skua.Queue) (off skua.QueueOffset, isNew bool, err error) {
 	if m.broadcast {
 		if off, ok := m.local.offset(q); ok {
-			return off, nil
+			return off, false, nil
 		}
 	} else if !m.loner {
 		if off, err := m.c.Committed(ctx, m.group, q); err != nil || off >= 0 {
-			return off, err
+			return off, false, err
 		}
 	}
 	m.mu.Lock()
 	late := m.known[q.Topic] != nil && !m.known[q.Topic][q]
 	m.mu.Unlock()
-	var off skua.QueueOffset
-	var err error
 	switch {
 	case late, m.start.first, skua.IsRetryTopic(q.Topic):
 		off, err = m.c.MinOffset(ctx, q)
@@ -96,10 +95,7 @@ func (m *member) startOffset(ctx context.Context, q skua.Queue) (skua.QueueOffse
 	default:
 		off, err = m.c.MaxOffset(ctx, q)
 	}
-	if err == nil && !m.loner && !skua.IsRetryTopic(q.Topic) {
-		m.c.log.Info("group is new on this queue", "group", m.group, "queue", q, "start", off, "rule", m.start.where())
-	}
-	return max(off, 0), err
+	return max(off, 0), true, err
 }
 
 // commitLoop commits offsets and renews locks until the member is closed.

@@ -117,7 +117,7 @@ func (p *PullConsumer) Assign(ctx context.Context, queues ...skua.Queue) error {
 	m := p.m
 	offsets := map[skua.Queue]skua.QueueOffset{}
 	for _, q := range queues {
-		off, err := m.startOffset(ctx, q)
+		off, _, err := m.startOffset(ctx, q)
 		if err != nil {
 			return err
 		}

@@ -384,7 +384,7 @@ func TestPushWaitsForTopic(t *testing.T) {
 	c := open(t, nameServer(t))
 	topic := unique(t)
 	b := newInbox()
-	newPush(t, c, PushOptions{Group: unique(t), Subscriptions: []Subscription{{Topic: topic}}, Start: StartEarliest, Handler: b.handle})
+	newPush(t, c, PushOptions{Group: unique(t), Subscriptions: []Subscription{{Topic: topic}}, Start: StartLatest, Handler: b.handle})
 	p := newProducer(t, c, ProducerOptions{})
 	sendN(t, p, topic, "x", 5)
 	b.await(t, 5)

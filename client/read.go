@@ -225,7 +225,7 @@ func (l *line) decode(body []byte) ([]*Received, error) {
 
 // inflate decompresses the body of m. A body that cannot be read is better handed over as it is than lost.
 func inflate(log *slog.Logger, m *Received) {
-	body, err := decompress(m.Body, m.SysFlag)
+	body, err := decompress(m.Body, m.SysFlag, maxInflated)
 	if err != nil {
 		log.Warn("body cannot be decompressed, it is handed over as it is", "queue", m.Queue, "offset", m.Offset, "error", err)
 		return

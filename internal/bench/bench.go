@@ -20,10 +20,10 @@ import (
 	"github.com/skuamq/skua/client"
 )
 
-// Options say what is to be measured. Zero values are defaults.
+// Options say what is to be measured. Zero values are defaults, where there is one.
 type Options struct {
 	NameServers []string
-	Topic       string        // "BenchmarkSkua"
+	Topic       string        // needed
 	Size        int           // 1024: of a body in bytes, at least 8
 	Clients     int           // 4: each has its own connections
 	Window      int           // 32: messages of a client that may wait for their answer
@@ -37,9 +37,6 @@ type Options struct {
 
 func (o Options) withDefaults() (Options, error) {
 	o.epoch = time.Now()
-	if o.Topic == "" {
-		o.Topic = "BenchmarkSkua"
-	}
 	for _, n := range []struct {
 		value *int
 		or    int

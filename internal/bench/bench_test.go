@@ -3,6 +3,7 @@ package bench
 import (
 	"context"
 	"fmt"
+	"log/slog"
 	"math/rand/v2"
 	"os"
 	"strings"
@@ -10,17 +11,50 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/skuamq/skua/internal/broker"
+	"github.com/skuamq/skua/internal/conf"
+	"github.com/skuamq/skua/internal/nameserver"
+	"github.com/skuamq/skua/internal/node"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// nameServer returns the address of a name server with a broker: that of SKUA_TEST_NAMESERVER, or one in this process.
+// nameServer returns the address of a name server with a broker: that of SKUA_TEST_NAMESERVER, to test against servers
+// of one's choice, else of ones that run in this process until the test ends.
 func nameServer(t testing.TB) string {
 	if addr := os.Getenv("SKUA_TEST_NAMESERVER"); addr != "" {
 		return addr
 	}
-	t.Skip("no cluster")
-	return ""
+	var ns nameserver.Options
+	var b broker.Options
+	conf.Defaults(&ns)
+	conf.Defaults(&b)
+	ns.BindAddress, ns.ListenPort = "127.0.0.1", 0
+	b.BindAddress, b.BrokerIP1, b.ListenPort = "127.0.0.1", "127.0.0.1", 0
+	b.BrokerName, b.StorePathRootDir = "broker-a", t.TempDir()
+	b.MappedFileSizeCommitLog, b.MaxHashSlotNum, b.MaxIndexNum = 4<<20, 1000, 4000
+	ctx, stop := context.WithCancel(context.Background())
+	ready, ended := make(chan node.Addresses, 1), make(chan error, 1)
+	go func() {
+		ended <- node.Run(ctx, node.Config{
+			Nameserver: &ns, Broker: &b, Log: slog.New(slog.DiscardHandler), Ready: func(a node.Addresses) { ready <- a },
+		})
+	}()
+	t.Cleanup(func() {
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+	select {
+	case a := <-ready:
+		return a.Nameserver
+	case err := <-ended:
+		ended <- err
+		t.Fatal(err)
+		return ""
+	}
 }
 
 func TestRuns(t *testing.T) {
