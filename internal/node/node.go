@@ -8,7 +8,8 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"sync"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/skuamq/skua/internal/broker"
@@ -18,16 +19,20 @@ import (
 // stopTime bounds the stop of all servers together; supervisors kill a process after ten seconds.
 const stopTime = 8 * time.Second
 
+// registerTime bounds how long a start waits for name servers that do not answer.
+const registerTime = 3 * time.Second
+
 // Config says which servers to run.
 type Config struct {
 	Nameserver *nameserver.Options // nil: none
-	Broker     *broker.Options     // nil: none; with a name server beside it and no namesrvAddr, it registers there
+	Broker     *broker.Options     // nil: none; it registers with the name server beside it, and with those of namesrvAddr
 	ReadyFile  string              // where to write Addresses as JSON; "": nowhere
 	Ready      func(Addresses)     // called once when all servers accept requests; may be nil
 	Log        *slog.Logger
 }
 
-// server is the life of a server after it has been made.
+// server is the life of a server after it has been made: it serves until ctx ends or something fails, and has ended when
+// Serve returns. One that never served is given up by Shutdown.
 type server interface {
 	Serve(ctx context.Context) error
 	Shutdown(ctx context.Context) error
@@ -39,80 +44,111 @@ func Run(ctx context.Context, c Config) (err error) {
 	if err := removeReady(c.ReadyFile); err != nil {
 		return err
 	}
-	n := node{config: c, failed: make(chan error, 2)}
-	defer func() { err = errors.Join(err, n.stop()) }()
-	if err := n.start(); err != nil {
-		return err
+	n := node{config: c, addrs: Addresses{PID: os.Getpid()}, ended: make(chan struct{}, 1)}
+	if err := n.make(); err != nil {
+		return errors.Join(err, n.giveUp())
 	}
-	if err := n.announce(ctx); err != nil {
-		return err
+	for _, s := range n.servers {
+		n.serve(s)
 	}
-	select {
-	case <-ctx.Done():
-		c.Log.Info("stopping")
-		return nil
-	case err := <-n.failed:
-		return err
+	err = n.announce(ctx)
+	if err == nil {
+		select {
+		case <-ctx.Done():
+			c.Log.Info("stopping")
+		case <-n.ended: // its error is among those of stop
+		}
 	}
+	return errors.Join(err, n.stop())
 }
 
-// node is a running set of servers.
+// node is a set of servers.
 type node struct {
-	config Config
-	addrs  Addresses
-	broker *broker.Broker // nil if there is none
-
-	servers []server // in the order they were started
-	failed  chan error
-	wait    sync.WaitGroup
+	config  Config
+	addrs   Addresses
+	broker  *broker.Broker // nil if there is none
+	servers []*running     // in the order of their start
+	ended   chan struct{}  // has an element when a server ended by itself
 }
 
-// start makes the servers, those first that others depend on, and lets them serve.
-func (n *node) start() error {
+// running is a server that serves.
+type running struct {
+	server
+	name string
+	stop context.CancelFunc
+	done chan error // what Serve returned
+}
+
+// make makes the servers, those first that others depend on.
+func (n *node) make() error {
 	c := n.config
-	n.addrs.PID = os.Getpid()
 	if c.Nameserver != nil {
 		s, err := nameserver.New(*c.Nameserver, c.Log.With("role", "namesrv"))
 		if err != nil {
 			return fmt.Errorf("name server: %w", err)
 		}
 		n.addrs.Nameserver = reachable(s.Addr())
-		n.serve(s)
+		n.servers = append(n.servers, &running{server: s, name: "name server"})
 	}
 	if c.Broker != nil {
 		o := *c.Broker
-		if o.NamesrvAddr == "" {
-			o.NamesrvAddr = n.addrs.Nameserver
-		}
+		o.NamesrvAddr = withOwn(n.addrs.Nameserver, o.NamesrvAddr)
 		b, err := broker.New(o, c.Log.With("role", "broker"))
 		if err != nil {
 			return err
 		}
 		n.broker = b
 		n.addrs.Broker = b.Advertised()
-		n.serve(b)
+		n.servers = append(n.servers, &running{server: b, name: "broker"})
 	}
 	return nil
 }
 
-// serve lets s serve. Its end before its Shutdown is a failure; its context does not end because servers are stopped in
-// order.
-func (n *node) serve(s server) {
-	n.servers = append(n.servers, s)
-	n.wait.Go(func() {
-		if err := s.Serve(context.Background()); err != nil {
-			n.failed <- err
-		}
-	})
+// withOwn adds the address of the process's own name server, if there is one, to those that are configured.
+func withOwn(own, configured string) string {
+	if own == "" || slices.Contains(strings.Split(configured, ";"), own) {
+		return configured
+	}
+	if configured == "" {
+		return own
+	}
+	return own + ";" + configured
 }
 
-// announce tells that the servers accept requests.
+// giveUp closes servers that never served.
+func (n *node) giveUp() error {
+	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
+	defer cancel()
+	var errs []error
+	for _, s := range slices.Backward(n.servers) {
+		errs = append(errs, s.Shutdown(ctx))
+	}
+	return errors.Join(errs...)
+}
+
+// serve lets s serve. Each server has a context of its own, because they are stopped one after the other.
+func (n *node) serve(s *running) {
+	ctx, cancel := context.WithCancel(context.Background())
+	s.stop, s.done = cancel, make(chan error, 1)
+	go func() {
+		s.done <- s.Serve(ctx)
+		select {
+		case n.ended <- struct{}{}:
+		default:
+		}
+	}()
+}
+
+// announce tells that the servers accept requests, unless ctx or a server ends before.
 func (n *node) announce(ctx context.Context) error {
 	if n.broker != nil {
 		select {
 		case <-n.broker.Registered():
-		case err := <-n.failed:
-			return err
+		case <-time.After(registerTime):
+			// It goes on trying; what is here can be used.
+		case <-n.ended:
+			n.ended <- struct{}{} // for Run
+			return nil
 		case <-ctx.Done():
 			return nil
 		}
@@ -128,12 +164,17 @@ func (n *node) announce(ctx context.Context) error {
 
 // stop stops the servers in the reverse order of their start and joins them.
 func (n *node) stop() error {
-	ctx, cancel := context.WithTimeout(context.Background(), stopTime)
-	defer cancel()
+	late := time.NewTimer(stopTime)
+	defer late.Stop()
 	errs := []error{removeReady(n.config.ReadyFile)}
-	for i := len(n.servers) - 1; i >= 0; i-- {
-		errs = append(errs, n.servers[i].Shutdown(ctx))
+	for _, s := range slices.Backward(n.servers) {
+		s.stop()
+		select {
+		case err := <-s.done:
+			errs = append(errs, err)
+		case <-late.C:
+			return errors.Join(append(errs, fmt.Errorf("the %s does not stop within %v: giving up, as if the process had been killed", s.name, stopTime))...)
+		}
 	}
-	n.wait.Wait()
 	return errors.Join(errs...)
 }
