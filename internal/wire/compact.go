@@ -88,7 +88,7 @@ func compactCarries(code int32) bool { return code >= math.MinInt16 && code <= m
 // beginCompact appends the fixed part of a compact header up to the remark, and room for the length of the extFields.
 func (e *encoder) beginCompact(h *fixed) {
 	b := binary.BigEndian.AppendUint16(e.b, uint16(h.code))
-	b = append(b, byte(ownLanguage))
+	b = append(b, byte(h.language))
 	b = binary.BigEndian.AppendUint16(b, ownVersion)
 	b = binary.BigEndian.AppendUint32(b, uint32(h.opaque))
 	b = binary.BigEndian.AppendUint32(b, uint32(h.flag))

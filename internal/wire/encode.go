@@ -8,15 +8,22 @@ import (
 	"github.com/skuamq/skua/internal/command"
 )
 
-// What this side announces.
-const (
-	ownLanguage = command.Go
-	ownVersion  = command.V5_5_0
-)
+// ownVersion is the release that this side announces.
+const ownVersion = command.V5_5_0
+
+// language is what this side announces. Java clients of release 4.0 drop a connection on which they see a language
+// that is newer than they are, so a server does not say Go.
+func (c *Conn) language() command.Language {
+	if c.accepted {
+		return command.Other
+	}
+	return command.Go
+}
 
 // fixed are the members of a header that each frame has.
 type fixed struct {
 	code, opaque, flag int32
+	language           command.Language
 	remark             string // "": none
 	encoding           Encoding
 }
@@ -141,7 +148,9 @@ func (e *encoder) endJSON(h *fixed) {
 	}
 	b = append(b, `,"flag":`...)
 	b = strconv.AppendInt(b, int64(h.flag), 10)
-	b = append(b, `,"language":"GO","opaque":`...)
+	b = append(b, `,"language":"`...)
+	b = append(b, h.language.String()...)
+	b = append(b, `","opaque":`...)
 	b = strconv.AppendInt(b, int64(h.opaque), 10)
 	if h.remark != "" {
 		b = append(b, `,"remark":"`...)

@@ -86,6 +86,7 @@ func (o *outbox) appendLocked(size int, h *fixed, header any, ext map[string]str
 			o.mu.Unlock()
 		}
 	}()
+	h.language = o.c.language()
 	o.enc.b = o.buf.b
 	err := o.enc.encode(h, header, ext, body, parts, o.c.owner.MaxFrame)
 	o.buf.b, o.enc.b = o.enc.b, nil

@@ -16,6 +16,10 @@
 // goroutines' stacks. What a peer can make grow has a limit: frames, header fields, connections, requests in flight,
 // bytes that wait to be written. A peer that breaks the format is disconnected, with one log line that tells what its
 // first bytes look like.
+//
+// The files, in reading order: wire.go (the contract), server.go, pool.go, conn.go (the life of a connection), inbox.go
+// and outbox.go (its two sides), pending.go (our own requests), frame.go, json.go, compact.go and encode.go (the
+// format), complaint.go (what is logged of peers), tls.go and tlsfiles.go.
 package wire
 
 import (

@@ -97,6 +97,9 @@ func TestCall(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			if f.Language != command.Other { // see Conn.language
+				t.Errorf("a server says %v", f.Language)
+			}
 			if string(f.Body) != body || string(f.Remark) != "echo" || f.Ext.String("a") != "quote \" and \x01 é" || f.Encoding != encoding {
 				t.Errorf("answer with %d bytes: %v %q %v", len(f.Body), f.Encoding, f.Remark, f.Ext)
 			}
