@@ -19,7 +19,15 @@ import (
 	"github.com/skuamq/skua/internal/node"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+// asProgram makes the test binary behave as skua, for tests that need a process of its own.
+const asProgram = "SKUA_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		os.Exit(run())
+	}
+	goleak.VerifyTestMain(m)
+}
 
 // output collects what a command prints and tells when a line with mark is there.
 type output struct {

@@ -70,7 +70,7 @@ func Properties(dst any, role Role) string {
 		fmt.Fprintf(&b, "%s=%s\n", f.key, Mask(f.key, f.text()))
 	}
 	for _, k := range role.javaKeys() {
-		if !own[k.name] && k.fallback != "" {
+		if !own[k.name] && k.hasFallback {
 			fmt.Fprintf(&b, "%s=%s\n", k.name, k.fallback)
 		}
 	}

@@ -32,7 +32,7 @@ func (r Role) classes() []string {
 }
 
 // javaTable lists the configuration keys of RocketMQ 5.5.0, a line each: class, key, default, separated by tabs. The
-// default is empty if it is null or depends on the machine.
+// default is left out, with its tab, if it is null or depends on the machine.
 //
 //go:embed java.tsv
 var javaTable string
@@ -40,6 +40,7 @@ var javaTable string
 // javaKey is a configuration key of RocketMQ.
 type javaKey struct {
 	class, name, fallback string
+	hasFallback           bool
 }
 
 // javaTableRows is parsed when it is first needed: most starts need it never.
@@ -47,8 +48,8 @@ var javaTableRows = sync.OnceValue(func() []javaKey {
 	var rows []javaKey
 	for line := range strings.Lines(javaTable) {
 		class, rest, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
-		name, fallback, _ := strings.Cut(rest, "\t")
-		rows = append(rows, javaKey{class, name, fallback})
+		name, fallback, has := strings.Cut(rest, "\t")
+		rows = append(rows, javaKey{class, name, fallback, has})
 	}
 	return rows
 })
