@@ -27,34 +27,55 @@ func nameServer(t testing.TB) string {
 		return addr
 	}
 	var ns nameserver.Options
-	var b broker.Options
 	conf.Defaults(&ns)
-	conf.Defaults(&b)
 	ns.BindAddress, ns.ListenPort = "127.0.0.1", 0
-	b.BindAddress, b.BrokerIP1, b.ListenPort = "127.0.0.1", "127.0.0.1", 0
-	b.BrokerName, b.StorePathRootDir = "broker-a", t.TempDir()
-	b.MappedFileSizeCommitLog, b.MaxHashSlotNum, b.MaxIndexNum = 4<<20, 1000, 4000
+	b := brokerOptions(t, "broker-a")
+	return run(t, node.Config{Nameserver: &ns, Broker: &b}).Nameserver
+}
+
+// brokerOptions are those of a broker with small files in a directory of its own, on a free port.
+func brokerOptions(t testing.TB, name string) broker.Options {
+	var o broker.Options
+	conf.Defaults(&o)
+	o.BindAddress, o.BrokerIP1, o.ListenPort = "127.0.0.1", "127.0.0.1", 0
+	o.BrokerName, o.StorePathRootDir = name, t.TempDir()
+	o.MappedFileSizeCommitLog, o.MaxHashSlotNum, o.MaxIndexNum = 4<<20, 1000, 4000
+	return o
+}
+
+// running are servers that can be stopped before the test ends.
+type running struct {
+	node.Addresses
+	t     testing.TB
+	stop  context.CancelFunc
+	ended chan error
+}
+
+// run runs servers until the test ends.
+func run(t testing.TB, c node.Config) *running {
+	t.Helper()
 	ctx, stop := context.WithCancel(context.Background())
-	ready, ended := make(chan node.Addresses, 1), make(chan error, 1)
-	go func() {
-		ended <- node.Run(ctx, node.Config{
-			Nameserver: &ns, Broker: &b, Log: slog.New(slog.DiscardHandler), Ready: func(a node.Addresses) { ready <- a },
-		})
-	}()
-	t.Cleanup(func() {
-		stop()
-		if err := <-ended; err != nil {
-			t.Error(err)
-		}
-	})
+	r := &running{t: t, stop: stop, ended: make(chan error, 1)}
+	ready := make(chan node.Addresses, 1)
+	c.Log, c.Ready = slog.New(slog.DiscardHandler), func(a node.Addresses) { ready <- a }
+	go func() { r.ended <- node.Run(ctx, c) }()
+	t.Cleanup(r.end)
 	select {
-	case a := <-ready:
-		return a.Nameserver
-	case err := <-ended:
-		ended <- err
+	case r.Addresses = <-ready:
+	case err := <-r.ended:
+		r.ended <- err
 		t.Fatal(err)
-		return ""
 	}
+	return r
+}
+
+// end stops the servers and waits until they have ended.
+func (r *running) end() {
+	r.stop()
+	if err := <-r.ended; err != nil {
+		r.t.Error(err)
+	}
+	r.ended <- nil // for the next call
 }
 
 // testLog passes what the client logs on to the test.

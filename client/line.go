@@ -28,7 +28,6 @@ type line struct {
 	epoch    int              // of the pull that counts; others were overtaken by a seek
 	stalled  bool             // no pull is under way, until there is room or the line is resumed
 	from     skua.BrokerID    // broker that the last answer suggested
-	trouble  string           // why pulls fail; "" if they do not
 	listed   bool             // stands in the member's ready
 	busy     bool             // orderly: a message is being handled
 	held     bool             // orderly: the first message failed a moment ago

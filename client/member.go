@@ -52,9 +52,13 @@ type member struct {
 	known   map[string]map[skua.Queue]bool // queues of each topic since its first division
 	lines   map[skua.Queue]*line
 	ready   []*line
-	halted  bool // nothing is handed out any more
+	trouble map[place]string // why pulls fail now
+	halted  bool             // nothing is handed out any more
 	closing bool
 }
+
+// place is a topic on a broker: its queues share their troubles.
+type place struct{ broker, topic string }
 
 // limits bound what is read ahead of consumption, for each queue.
 type limits struct {
@@ -68,7 +72,7 @@ func (c *Client) newMember(group string) *member {
 	m := &member{
 		c: c, group: group, strategy: assign.Averagely, kicks: make(chan struct{}, 1), began: time.Now(),
 		limits: limits{messages: 1000, bytes: 100 << 20, span: 2000, batch: 32},
-		subs:   map[string]*subscription{}, known: map[string]map[skua.Queue]bool{}, lines: map[skua.Queue]*line{},
+		subs:   map[string]*subscription{}, known: map[string]map[skua.Queue]bool{}, lines: map[skua.Queue]*line{}, trouble: map[place]string{},
 	}
 	m.some.L = &m.mu
 	m.ctx, m.stop = context.WithCancel(context.Background())

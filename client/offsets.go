@@ -189,9 +189,10 @@ func (m *member) commit(ctx context.Context, lines []*line) error {
 		return m.saveLocal(list)
 	}
 	var (
-		wg    sync.WaitGroup
-		mu    sync.Mutex
-		first error
+		wg       sync.WaitGroup
+		mu       sync.Mutex
+		first    error
+		failures int
 	)
 	places := make(chan struct{}, 16)
 	for _, d := range list {
@@ -203,15 +204,18 @@ func (m *member) commit(ctx context.Context, lines []*line) error {
 				return
 			}
 			m.unsave(d)
-			m.c.log.Warn("offset could not be committed", "group", m.group, "queue", d.l.queue, "offset", d.offset, "error", err)
 			mu.Lock()
 			defer mu.Unlock()
+			failures++
 			if first == nil {
-				first = err
+				first = fmt.Errorf("client: offset %d of %s queue %d on %s could not be committed: %w", d.offset, d.l.queue.Topic, d.l.queue.ID, d.l.queue.Broker, err)
 			}
 		})
 	}
 	wg.Wait()
+	if first != nil {
+		m.c.log.Warn("offsets could not be committed", "group", m.group, "queues", failures, "error", first)
+	}
 	return first
 }
 

@@ -134,7 +134,8 @@ func (l *line) advance(epoch int, next skua.QueueOffset, from skua.BrokerID) {
 	l.m.mu.Lock()
 	defer l.m.mu.Unlock()
 	if epoch == l.epoch {
-		l.offset, l.from, l.trouble = next, from, ""
+		l.offset, l.from = next, from
+		l.recoverLocked()
 	}
 }
 
@@ -148,7 +149,8 @@ func (l *line) arrived(epoch int, a *answer) {
 	}
 	m.mu.Lock()
 	if epoch == l.epoch && !l.dropped {
-		l.offset, l.from, l.trouble = skua.QueueOffset(a.header.NextOffset), skua.BrokerID(a.header.SuggestBroker), ""
+		l.offset, l.from = skua.QueueOffset(a.header.NextOffset), skua.BrokerID(a.header.SuggestBroker)
+		l.recoverLocked()
 		l.fileLocked(messages)
 	}
 	m.mu.Unlock()
@@ -172,21 +174,31 @@ func (l *line) moved(epoch int, a *answer) {
 	l.later(epoch, l.m.c.o.pullError) // void if the jump began a new epoch
 }
 
-// failed pulls again after a pause. Trouble is logged when it begins or changes.
+// recoverLocked notes that a pull went well.
+func (l *line) recoverLocked() {
+	if at := (place{l.queue.Broker, l.queue.Topic}); len(l.m.trouble) > 0 && l.m.trouble[at] != "" {
+		delete(l.m.trouble, at)
+		l.m.c.log.Info("topic can be read again", "group", l.m.group, "topic", at.topic, "broker", at.broker)
+	}
+}
+
+// failed pulls again after a pause. Trouble is logged when it begins or changes, once for all queues of a topic on a
+// broker.
 func (l *line) failed(epoch int, err error, pause time.Duration) {
-	m := l.m
-	text := err.Error()
+	m, at := l.m, place{l.queue.Broker, l.queue.Topic}
+	text := "network"
 	if code := codeOf(err); code != 0 {
 		text = code.String()
 	}
 	m.mu.Lock()
-	isNew := l.trouble != text && !l.dropped && !m.closing && epoch == l.epoch
-	if epoch == l.epoch {
-		l.trouble, l.from = text, skua.Master
+	current := epoch == l.epoch && !l.dropped && !m.closing
+	isNew := current && m.trouble[at] != text
+	if current {
+		m.trouble[at], l.from = text, skua.Master
 	}
 	m.mu.Unlock()
 	if isNew {
-		m.c.log.Warn("queue cannot be read now", "group", m.group, "queue", l.queue, "error", err)
+		m.c.log.Warn("topic cannot be read now", "group", m.group, "topic", at.topic, "broker", at.broker, "queue", l.queue.ID, "error", err)
 	}
 	switch codeOf(err) {
 	case command.StatusSystemBusy, command.StatusFlowControl, command.StatusSystemError:
