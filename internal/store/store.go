@@ -79,6 +79,7 @@ func Open(o Options) (*Store, error) {
 		s.start(s.indexLoop)
 	}
 	s.log.reserver.ring()
+	s.busy.ring() // what recovery found gets flushed, too
 	return s, nil
 }
 

@@ -1,0 +1,55 @@
+// Package store keeps messages: the commit log, consume queues and index of one broker, in Java's files. It hides where
+// bytes are at any moment - in the staging ring, in files, on disk - and how they come back after a crash. It knows
+// messages as records and the few fields that it indexes; topics, permissions and consumers are not its business.
+//
+// # The way of a message
+//
+//	Append ──encode──► [log lock: place, copy] ──► staging ring ──writer──► segment files ──fdatasync──► disk
+//	                              │                (shared mapping)
+//	                              └─► queue entry in memory ──flusher──► queue files
+//	                                             log ──indexer──► index files (mapped)
+//
+// An appender encodes its record without a lock. Under the one lock of the log the record gets its offsets and time, is
+// copied into the ring, and gets its queue entry. The ring is a shared mapping of skua/staging: its bytes belong to the
+// system, not to the process. One goroutine, the writer, moves them to the segment files with large writes; another one
+// flushes, every FlushInterval, queue entries and then the log; a third builds the index from the log.
+//
+// # What survives
+//
+// The promise: a message whose Append returned survives the end of the process, however it ends, once and only once; one
+// whose WhenDurable said nil in SyncFlush survives the end of the machine.
+//
+// The four offsets durable <= drained <= end <= reserved only grow. Step by step, with the process killed at any point:
+//
+//   - Copy into the ring. The word end in the ring's header is stored after the bytes, and Append returns after that. A
+//     killed process leaves all its stores, in order. So the bytes of every acknowledged record are before end, complete;
+//     a half-copied record is behind end and does not exist.
+//   - Drain. The word drained is stored after pwrite has returned. Bytes before it are in the files; bytes from it to end
+//     are in the ring. A torn pwrite is behind drained: the start writes the same bytes again to the same place.
+//   - Ring wrap. An appender overwrites the place of offset o only when o + size of the ring < its own offset, for which
+//     it waits until drained has passed o. So the ring never loses what the files do not have.
+//   - Segment roll. A record that does not fit is preceded by a blank up to the end of the file; both are bytes of the log
+//     like any others. Files are made, and their space is reserved, before anything is put into the ring for them
+//     (reserved): a full disk refuses messages, it never loses one.
+//   - Queue entries. They are written from memory, behind the log bytes that they speak of; the checkpoint tells a place
+//     (written) before which all of them are in files. The start reads the log from there and makes the missing ones; one
+//     that is there already is left alone.
+//   - fdatasync. durable is stored after it returned. In SyncFlush only then messages become visible, WhenDurable
+//     answers and the queue's Max grows. A sync that failed is never tried again: the kernel may have dropped the pages, so
+//     that a second one would lie. The store refuses everything until it is opened again and has read what is there.
+//   - Checkpoint. Written in place, with a CRC. A lost or torn one is an old one, or none: the start reads more.
+//   - The start itself. It writes the rest of the ring to the files, cuts what is torn, mends the queues, and only then
+//     takes the ring for itself; until then its death leaves everything for the next start to do again.
+//
+// When the machine goes down, memory is lost: files and ring come back in any mixture of old and new. Before durable all is
+// there. Behind it the start takes records as long as they prove themselves: each tells its own log offset, lengths must
+// add up, the body must match its CRC; when the files have no more, the ring may. The checkpoint's synced place, rather
+// than written, tells from where queue entries are made again. The system's boot id tells the two cases apart.
+//
+// The abort file carries the session that the ring and the checkpoint carry, too. If it is another, a Java broker has used
+// the directory since, and the ring is of no use. After a clean stop everything is in Java's files; the ring is gone and
+// the folder skua/ may be deleted.
+//
+// Damage is not a torn tail: when the log ends before a place up to which it is known to have been whole, Open refuses,
+// and names file, offset and what to do.
+package store
