@@ -60,6 +60,7 @@ type Broker struct {
 	running  context.Context // ends when the broker stops
 	cancel   context.CancelFunc
 	stop     <-chan struct{} // of running
+	starting sync.Mutex      // held while goroutines are started, and while running ends
 	stopping sync.Once
 	wait     sync.WaitGroup // of all goroutines of the broker itself
 }
@@ -198,14 +199,7 @@ func (b *Broker) Name() string { return b.options.Load().BrokerName }
 // when it stops the broker itself. It returns what failed first, nil if nothing did, when all goroutines have ended.
 func (b *Broker) Serve(ctx context.Context) error {
 	failed := make(chan error, 2)
-	for _, s := range []*server{&b.main, &b.fast} {
-		b.wait.Go(func() {
-			if err := s.Serve(s.listener); err != nil {
-				failed <- fmt.Errorf("broker: %s: %w", s.listener.Addr(), err)
-			}
-		})
-	}
-	b.start()
+	b.start(failed)
 	var err error
 	select {
 	case <-ctx.Done():
@@ -223,13 +217,25 @@ const clientScan = 10 * time.Second
 // stopGrace is how long Serve lets requests end when its context has ended.
 const stopGrace = 5 * time.Second
 
-// start starts the goroutines of the broker.
-func (b *Broker) start() {
+// start starts the goroutines of the broker, unless it has been stopped already. What a port fails with goes to failed.
+func (b *Broker) start(failed chan<- error) {
+	b.starting.Lock()
+	defer b.starting.Unlock()
+	if b.running.Err() != nil {
+		return
+	}
+	for _, s := range []*server{&b.main, &b.fast} {
+		b.wait.Go(func() {
+			if err := s.Serve(s.listener); err != nil {
+				failed <- fmt.Errorf("broker: %s: %w", s.listener.Addr(), err)
+			}
+		})
+	}
 	o := b.options.Load()
 	b.wait.Go(func() { b.schedule.run(b.stop) })
 	b.wait.Go(func() { b.polls.run(b.stop) })
 	b.wait.Go(b.keepRegistered)
-	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.offsets.flush() })
+	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.saveOffsets() })
 	b.every(time.Duration(o.FlushDelayOffsetInterval)*time.Millisecond, func(time.Time) { b.flushSchedule() })
 	b.every(clientScan, b.scanClients)
 	b.every(time.Second, b.tick)
@@ -262,7 +268,9 @@ func (b *Broker) Shutdown(ctx context.Context) (err error) {
 }
 
 func (b *Broker) shutdown(ctx context.Context) error {
+	b.starting.Lock()
 	b.cancel()
+	b.starting.Unlock()
 	b.unregister(ctx)
 	b.polls.close()
 	err := errors.Join(b.main.Server.Shutdown(ctx), b.fast.Server.Shutdown(ctx))
@@ -278,6 +286,18 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()
 	return errors.Join(err, b.offsets.flush(), b.flushSchedule(), b.store.Close())
+}
+
+// saveOffsets saves the offsets of consumers. That it fails is logged once, and again when it succeeds.
+func (b *Broker) saveOffsets() {
+	err := b.offsets.flush()
+	if failed := err != nil; b.offsets.failing.Swap(failed) != failed {
+		if failed {
+			b.log.Error("offsets of consumers stay in memory; trying again at intervals", "error", err)
+		} else {
+			b.log.Info("offsets of consumers are saved again")
+		}
+	}
 }
 
 // arrived is the store's Options.Arrived: it wakes what waits for the message.

@@ -217,3 +217,17 @@ func (d *door) fastAddr() string {
 	addr := netip.MustParseAddrPort(d.b.Addr())
 	return netip.AddrPortFrom(addr.Addr(), addr.Port()-2).String()
 }
+
+// failsToStart is what keeps the broker from starting.
+func (d *door) failsToStart() error {
+	d.t.Helper()
+	b, err := broker.New(d.o, slog.New(slog.NewTextHandler(d.log, nil)))
+	if err == nil {
+		d.t.Error("broker started")
+		if err := b.Shutdown(context.Background()); err != nil {
+			d.t.Error(err)
+		}
+		d.t.FailNow()
+	}
+	return err
+}

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -55,6 +56,8 @@ type offsets struct {
 	path string
 	step int64 // updates for each version
 	log  *slog.Logger
+
+	failing atomic.Bool // whether the last attempt to save failed; the saver's
 
 	mu    sync.RWMutex
 	table map[offsetKey]*groupProgress // guarded by mu

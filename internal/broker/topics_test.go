@@ -1,0 +1,225 @@
+package broker_test
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/fastjson"
+)
+
+func TestSystemTopicsAreThoseOfJava(t *testing.T) {
+	d := openDoor(t)
+	all := ask[command.TopicConfigWrapper](d.peer, command.GetAllTopicConfig, nil, nil)
+	want := map[string]string{ // read queues, write queues, permission
+		"RMQ_SYS_TRANS_HALF_TOPIC": "1 1 6", "BenchmarkTest": "1024 1024 6", "TBW102": "8 8 7", "RMQ_SYS_ROCKSDB_TRANS_HALF_TOPIC": "1 1 6",
+		"rmq_sys_REVIVE_LOG_DefaultCluster": "8 8 6", "SELF_TEST_TOPIC": "1 1 6", "SCHEDULE_TOPIC_XXXX": "18 18 6", "DefaultCluster_REPLY_TOPIC": "1 1 6",
+		"rmq_sys_wheel_timer": "1 1 6", "RMQ_SYS_TRANS_OP_HALF_TOPIC": "1 1 6", "RMQ_SYS_ROCKSDB_TRANS_OP_HALF_TOPIC": "1 1 6", "b": "1 1 7",
+		"OFFSET_MOVED_EVENT": "1 1 6", "DefaultCluster": "16 16 7", "rmq_sys_SYNC_BROKER_MEMBER_b": "1 1 1",
+	}
+	got := map[string]string{}
+	for name, c := range all.Topics {
+		got[name] = fmt.Sprintf("%d %d %d", c.ReadQueues, c.WriteQueues, c.Perm)
+	}
+	if !maps.Equal(got, want) {
+		t.Errorf("topics %v\nwant   %v", got, want)
+	}
+	names := ask[command.TopicList](d.peer, command.GetSystemTopicListFromBroker, nil, nil).Topics
+	for _, name := range []string{"TRANS_CHECK_MAX_TIME_TOPIC", "RMQ_SYS_TRACE_TOPIC", "CHECKPOINT_TOPIC", "DefaultCluster", "b", "rmq_sys_wheel_timer"} {
+		if !slices.Contains(names, name) {
+			t.Errorf("system topics lack %s: %v", name, names)
+		}
+	}
+	if len(names) != 18 {
+		t.Errorf("%d system topics, Java has 18: %v", len(names), names)
+	}
+}
+
+func TestTopicWithoutAutoCreationOrPermissions(t *testing.T) {
+	d := openDoor(t, "autoCreateTopicEnable", "false", "clusterTopicEnable", "false", "brokerTopicEnable", "false", "traceTopicEnable", "true")
+	all := ask[command.TopicConfigWrapper](d.peer, command.GetAllTopicConfig, nil, nil).Topics
+	if _, ok := all["TBW102"]; ok || all["DefaultCluster"].Perm != 1 || all["b"].Perm != 1 || all["RMQ_SYS_TRACE_TOPIC"].WriteQueues != 1 {
+		t.Errorf("topics %v", all)
+	}
+}
+
+func TestTopicChanges(t *testing.T) {
+	d := openDoor(t)
+	get := func(name string) command.TopicConfig {
+		return ask[command.TopicConfigDetail](d.peer, command.GetTopicConfig, &command.TopicHeader{Topic: name}, nil).TopicConfig
+	}
+	d.peer.must(command.UpdateAndCreateTopic, &command.CreateTopicHeader{Topic: "T", ReadQueues: 3, WriteQueues: 2, Perm: 6, FilterType: "SINGLE_TAG",
+		SysFlag: 1, Order: true, Attributes: "+message.type=FIFO,+reserve.time=1000"}, nil)
+	want := command.TopicConfig{Name: "T", ReadQueues: 3, WriteQueues: 2, Perm: 6, FilterType: "SINGLE_TAG", SysFlag: 1, Order: true,
+		Attributes: map[string]string{"message.type": "FIFO", "reserve.time": "1000"}}
+	if got := get("T"); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("created %+v\nwant %+v", got, want)
+	}
+	d.peer.send("T", "kept")
+	d.peer.must(command.UpdateAndCreateTopic, &command.CreateTopicHeader{Topic: "T", ReadQueues: 8, WriteQueues: 8, Perm: 4, FilterType: "SINGLE_TAG",
+		Attributes: "+message.type=DELAY,-reserve.time"}, nil)
+	want = command.TopicConfig{Name: "T", ReadQueues: 8, WriteQueues: 8, Perm: 4, FilterType: "SINGLE_TAG", Attributes: map[string]string{"message.type": "DELAY"}}
+	d.restart()
+	if got := get("T"); fmt.Sprint(got) != fmt.Sprint(want) {
+		t.Errorf("changed %+v\nwant %+v", got, want)
+	}
+	if got := d.peer.stored("T"); len(got) != 1 {
+		t.Errorf("%d messages after the change", len(got))
+	}
+	d.peer.must(command.UpdateAndCreateTopicList, nil, command.TopicConfigList{Topics: []command.TopicConfig{
+		{Name: "L1", ReadQueues: 1, WriteQueues: 1, Perm: 6, FilterType: "SINGLE_TAG", Attributes: map[string]string{"+message.type": "NORMAL"}},
+		{Name: "L2", ReadQueues: 2, WriteQueues: 2, Perm: 6, FilterType: "SINGLE_TAG"}}})
+	if got := get("L1"); got.Attributes["message.type"] != "NORMAL" || get("L2").ReadQueues != 2 {
+		t.Errorf("from list %+v", got)
+	}
+}
+
+func TestTopicChangesAreChecked(t *testing.T) {
+	d := openDoor(t)
+	d.peer.createTopic("T", 1, "+queue.type=SimpleCQ")
+	for _, c := range []struct {
+		status command.Status
+		remark string
+		alter  func(h *command.CreateTopicHeader)
+	}{
+		{29, "The specified topic: bad name!, contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$", func(h *command.CreateTopicHeader) { h.Topic = "bad name!" }},
+		{29, "The specified topic is blank.", func(h *command.CreateTopicHeader) { h.Topic = " " }},
+		{29, "The topic[SCHEDULE_TOPIC_XXXX] is conflict with system topic.", func(h *command.CreateTopicHeader) { h.Topic = "SCHEDULE_TOPIC_XXXX" }},
+		{29, "The topic[DefaultCluster] is conflict with system topic.", func(h *command.CreateTopicHeader) { h.Topic = "DefaultCluster" }},
+		{29, "topic T: readQueueNums -1", func(h *command.CreateTopicHeader) { h.ReadQueues = -1 }},
+		{29, "topic T: readQueueNums 1 and writeQueueNums 2000000000", func(h *command.CreateTopicHeader) { h.WriteQueues = 2_000_000_000 }},
+		{29, "topic T: perm 99", func(h *command.CreateTopicHeader) { h.Perm = 99 }},
+		{1, "topicFilterType = [ODD] value invalid", func(h *command.CreateTopicHeader) { h.FilterType = "ODD" }},
+		{1, "attempt to update an unchangeable attribute. key: queue.type", func(h *command.CreateTopicHeader) { h.Attributes = "+queue.type=BatchCQ" }},
+		{1, "attempt to update an unchangeable attribute. key: queue.type", func(h *command.CreateTopicHeader) { h.Attributes = "-queue.type" }},
+		{1, "attempt to delete a nonexistent key: message.type", func(h *command.CreateTopicHeader) { h.Attributes = "-message.type" }},
+		{1, "unsupported key: colour", func(h *command.CreateTopicHeader) { h.Attributes = "+colour=red" }},
+		{1, "value is not in set: LOUD of key message.type", func(h *command.CreateTopicHeader) { h.Attributes = "+message.type=LOUD" }},
+		{1, "value is not in range", func(h *command.CreateTopicHeader) { h.Attributes = "+reserve.time=soon" }},
+		{1, "attribute string is wrong", func(h *command.CreateTopicHeader) { h.Attributes = "message.type=FIFO" }},
+		{1, "key duplication: message.type", func(h *command.CreateTopicHeader) { h.Attributes = "+message.type=FIFO,+message.type=FIFO" }},
+		{1, "only add attribute is supported while creating topic. key: message.type", func(h *command.CreateTopicHeader) { h.Topic, h.Attributes = "New", "-message.type" }},
+		{29, "MIXED message type is not supported", func(h *command.CreateTopicHeader) { h.Attributes = "+message.type=MIXED" }},
+	} {
+		h := command.CreateTopicHeader{Topic: "T", ReadQueues: 1, WriteQueues: 1, Perm: 6, FilterType: "SINGLE_TAG"}
+		c.alter(&h)
+		d.peer.refused(c.status, c.remark, command.UpdateAndCreateTopic, &h, nil)
+	}
+	d.peer.refused(17, "No topic in this broker. topic: New", command.GetTopicConfig, &command.TopicHeader{Topic: "New"}, nil)
+}
+
+func TestTopicIsDeletedWithAllThatBelongsToIt(t *testing.T) {
+	d := openDoor(t)
+	d.peer.createTopic("T", 1)
+	d.peer.send("T", "old")
+	d.peer.commitAs("G", "T", 0, 1)
+	d.peer.createTopic("%RETRY%G_T", 1)
+	d.peer.must(command.DeleteTopicInBroker, &command.TopicHeader{Topic: "T"}, nil)
+	for _, name := range []string{"T", "%RETRY%G_T"} {
+		d.peer.refused(17, "No topic in this broker", command.GetTopicConfig, &command.TopicHeader{Topic: name}, nil)
+	}
+	d.peer.must(command.DeleteTopicInBroker, &command.TopicHeader{Topic: "T"}, nil)
+	d.peer.refused(29, "The topic[TBW102] is conflict with system topic.", command.DeleteTopicInBroker, &command.TopicHeader{Topic: "TBW102"}, nil)
+	d.peer.refused(29, "The specified topic is blank.", command.DeleteTopicInBroker, &command.TopicHeader{}, nil)
+	if _, off := d.peer.send("T", "new"); off != 0 {
+		t.Errorf("topic that was made anew begins at %d", off)
+	}
+	if got := d.peer.stored("T"); len(got) != 1 || string(got[0].Body) != "new" {
+		t.Errorf("topic that was made anew holds %d messages", len(got))
+	}
+	d.restart()
+	if got := d.peer.stored("T"); len(got) != 1 || string(got[0].Body) != "new" {
+		t.Errorf("after restart it holds %d messages", len(got))
+	}
+}
+
+func TestTopicsInPages(t *testing.T) {
+	d := openDoor(t)
+	for i := range 5 {
+		d.peer.createTopic(fmt.Sprintf("T%d", i), 1)
+	}
+	seq, most, version := int32(0), int32(7), ""
+	got := map[string]bool{}
+	for range 10 {
+		f := d.peer.must(command.GetAllTopicConfig, &command.AllTopicConfigHeader{Seq: &seq, DataVersion: &version, Max: &most}, nil)
+		var page command.TopicConfigWrapper
+		var h command.AllTopicConfigResponse
+		if err := fastjson.Unmarshal(f.Body, &page); err != nil {
+			t.Fatal(err)
+		}
+		if err := command.Decode(f.Ext, &h); err != nil {
+			t.Fatal(err)
+		}
+		if h.Total != 20 {
+			t.Fatalf("total %d", h.Total)
+		}
+		for name := range page.Topics {
+			if got[name] {
+				t.Errorf("%s came twice", name)
+			}
+			got[name] = true
+		}
+		text, err := fastjson.Marshal(page.DataVersion)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if seq += int32(len(page.Topics)); seq >= h.Total {
+			break
+		}
+		version = string(text)
+	}
+	if len(got) != 20 {
+		t.Errorf("%d topics in pages", len(got))
+	}
+	d.peer.createTopic("T9", 1)
+	f := d.peer.must(command.GetAllTopicConfig, &command.AllTopicConfigHeader{Seq: &seq, DataVersion: &version, Max: &most}, nil)
+	if !strings.Contains(string(f.Body), "BenchmarkTest") {
+		t.Error("after a change the pages do not begin anew")
+	}
+}
+
+func TestGroups(t *testing.T) {
+	d := openDoor(t)
+	all := ask[command.GroupConfigWrapper](d.peer, command.GetAllSubscriptiongroupConfig, nil, nil)
+	if len(all.Groups) != 8 || all.Groups["CID_RMQ_SYS_TRANS"].RetryMaxTimes != 16 {
+		t.Errorf("groups from the start: %v", all.Groups)
+	}
+	g := command.DefaultGroupConfig("G")
+	g.RetryMaxTimes, g.ConsumeBroadcastEnable, g.Attributes = 3, false, map[string]string{"+a": "b"}
+	d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, g)
+	d.peer.must(command.UpdateAndCreateSubscriptiongroupList, nil, command.GroupConfigList{Groups: []command.GroupConfig{command.DefaultGroupConfig("H")}})
+	d.restart()
+	got := ask[command.GroupConfig](d.peer, command.GetSubscriptiongroupConfig, &command.GroupHeader{Group: "G"}, nil)
+	if got.RetryMaxTimes != 3 || got.ConsumeBroadcastEnable || got.Attributes["a"] != "b" || !got.ConsumeEnable {
+		t.Errorf("group after restart %+v", got)
+	}
+	d.peer.refused(29, "The specified group: bad name!, contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$", command.UpdateAndCreateSubscriptiongroup, nil, command.DefaultGroupConfig("bad name!"))
+	d.peer.refused(26, "No group in this broker. group: N", command.GetSubscriptiongroupConfig, &command.GroupHeader{Group: "N"}, nil)
+	d.peer.createTopic("T", 1)
+	d.peer.commitAs("G", "T", 0, 7)
+	d.peer.must(command.DeleteSubscriptiongroup, &command.DeleteGroupHeader{Group: "G", CleanOffset: true}, nil)
+	d.peer.refused(26, "No group", command.GetSubscriptiongroupConfig, &command.GroupHeader{Group: "G"}, nil)
+	if off := d.peer.committed("G", "T", 0); off == 7 {
+		t.Error("offset of a deleted group is still there")
+	}
+	d.peer.must(command.DeleteSubscriptiongroup, &command.DeleteGroupHeader{Group: "G"}, nil)
+}
+
+func TestGroupMayBeForbiddenATopic(t *testing.T) {
+	d := openDoor(t)
+	d.peer.createTopic("T", 1)
+	d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, command.DefaultGroupConfig("G"))
+	for _, readable := range []bool{false, true} {
+		got := ask[command.GroupForbidden](d.peer, command.UpdateAndGetGroupForbidden, &command.GroupForbiddenHeader{Group: "G", Topic: "T", Readable: &readable}, nil)
+		if got.Readable != readable || got.Group != "G" || got.Topic != "T" {
+			t.Errorf("got %+v, want readable %v", got, readable)
+		}
+		d.restart()
+		if got := ask[command.GroupForbidden](d.peer, command.UpdateAndGetGroupForbidden, &command.GroupForbiddenHeader{Group: "G", Topic: "T"}, nil); got.Readable != readable {
+			t.Errorf("after restart %+v, want readable %v", got, readable)
+		}
+	}
+}
