@@ -24,6 +24,7 @@ type indexer struct {
 	bell bell
 	pos  atomic.Int64 // log offset before which everything is indexed
 	full atomic.Int64 // time of the last item of the newest file that is full and on disk, ms
+	last int64        // log offset of a record that is indexed although it is not before pos, -1 for none
 
 	mu     sync.RWMutex // held for writing while files change
 	files  []*indexFile // oldest first
@@ -37,7 +38,7 @@ func (s *Store) openIndex(r *recovery) error {
 	if s.o.NoIndex {
 		return nil
 	}
-	x := &indexer{s: s, dir: filepath.Join(s.o.Dir, "index"), bell: newBell()}
+	x := &indexer{s: s, dir: filepath.Join(s.o.Dir, "index"), bell: newBell(), last: -1}
 	s.index = x
 	x.full.Store(s.java.index)
 	intact := !r.crashed || r.staged != nil && r.own.boot == bootID()
@@ -63,6 +64,9 @@ func (s *Store) openIndex(r *recovery) error {
 	begin, pos := int64(s.Min()), int64(0)
 	if n := len(x.files); n > 0 {
 		pos = x.files[n-1].endOffset()
+		if !r.crashed {
+			x.last = pos // the file tells where its last record begins, and a clean stop indexes records as a whole
+		}
 		if intact && r.ownOK {
 			pos = max(pos, r.own.indexed)
 		}
@@ -201,7 +205,7 @@ func (x *indexer) records(b []byte, pos int64) (done int, err error) {
 
 // add indexes the keys of one record.
 func (x *indexer) add(m *record.Message) error {
-	if m.Transaction() == record.FlagTransactionRollback {
+	if m.Transaction() == record.FlagTransactionRollback || int64(m.LogOffset) == x.last {
 		return nil
 	}
 	var err error
