@@ -41,7 +41,7 @@ func within(t *testing.T) context.Context {
 }
 
 // messageIDs are the unique ids in what the examples print; they are longer where the machine has an IPv6 address only.
-var messageIDs = regexp.MustCompile(`msgId=([0-9A-F]{32,56})\b`)
+var messageIDs = regexp.MustCompile(`(?:sendStatus=SEND_OK, msgId|UNIQ_KEY)=([0-9A-F]{32,56})\b`)
 
 func ids(output string) map[string]bool {
 	all := map[string]bool{}

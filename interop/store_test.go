@@ -310,7 +310,7 @@ func TestStoreWrittenByJava(t *testing.T) {
 	}
 	t.Cleanup(func() { broker.Kill() })
 	c := dial(t, broker.Addr)
-	m.check(t, c)
+	m.check(t, c, *brokerSide)
 	offset, err := c.Send("TopicA", 3, map[string]string{"UNIQ_KEY": "NEW", "KEYS": "new"}, []byte("written later"))
 	if err != nil || offset != m.end("TopicA", 3) {
 		t.Errorf("the next message of TopicA-3 got offset %d, %v instead of %d", offset, err, m.end("TopicA", 3))
@@ -323,7 +323,7 @@ func TestStoreWrittenByJava(t *testing.T) {
 		t.Fatal(err)
 	}
 	c = dial(t, broker.Addr)
-	m.check(t, c)
+	m.check(t, c, "Java, afterwards")
 	if got, err := c.Read("TopicA", 3, offset); err != nil || len(got) != 1 || string(got[0].Body) != "written later" {
 		t.Errorf("Java reads %v, %v", got, err)
 	}
@@ -339,13 +339,13 @@ func (m *manifest) end(topic string, queue int) int64 {
 }
 
 // check compares what a broker serves with the manifest.
-func (m *manifest) check(t *testing.T, c *remoting.Conn) {
+func (m *manifest) check(t *testing.T, c *remoting.Conn, who string) {
 	t.Helper()
 	found := map[int64]remoting.Record{}
 	for _, q := range m.Queues {
 		got, err := c.Read(q.Topic, q.QueueID, q.Min)
 		if err != nil || int64(len(got)) < q.Max-q.Min {
-			t.Errorf("%s-%d: %d messages, %v instead of %d", q.Topic, q.QueueID, len(got), err, q.Max-q.Min)
+			t.Errorf("%s: %s-%d: %d messages, %v instead of %d", who, q.Topic, q.QueueID, len(got), err, q.Max-q.Min)
 		}
 		for _, r := range got {
 			found[r.LogOffset] = r
@@ -354,7 +354,7 @@ func (m *manifest) check(t *testing.T, c *remoting.Conn) {
 	for _, want := range m.Records {
 		r, ok := found[want.CommitLogOffset]
 		if !ok {
-			t.Errorf("no message at %d", want.CommitLogOffset)
+			t.Errorf("%s: no message at %d", who, want.CommitLogOffset)
 			continue
 		}
 		same := r.Topic == want.Topic && r.QueueID == want.QueueID && r.Offset == want.QueueOffset && r.Size == want.StoreSize &&
@@ -363,7 +363,7 @@ func (m *manifest) check(t *testing.T, c *remoting.Conn) {
 			same = same && r.Properties[name] == value
 		}
 		if !same {
-			t.Errorf("message at %d: %.300v instead of %.300v", want.CommitLogOffset, r, want)
+			t.Errorf("%s: message at %d: %.300v instead of %.300v", who, want.CommitLogOffset, r, want)
 		}
 	}
 	for _, want := range m.Index {
@@ -375,7 +375,7 @@ func (m *manifest) check(t *testing.T, c *remoting.Conn) {
 		slices.Sort(at)
 		slices.Sort(want.CommitLogOffsets)
 		if err != nil || !slices.Equal(at, want.CommitLogOffsets) {
-			t.Errorf("key %s of %s: messages at %v, %v instead of %v", want.Key, want.Topic, at, err, want.CommitLogOffsets)
+			t.Errorf("%s: key %s of %s: messages at %v, %v instead of %v", who, want.Key, want.Topic, at, err, want.CommitLogOffsets)
 		}
 	}
 	for name, queues := range m.Config.Offsets.Table {
@@ -384,7 +384,7 @@ func (m *manifest) check(t *testing.T, c *remoting.Conn) {
 			var id int
 			fmt.Sscan(queue, &id)
 			if got, err := c.Committed(group, topic, id); err != nil || got != want {
-				t.Errorf("committed offset of %s, queue %s: %d, %v instead of %d", name, queue, got, err, want)
+				t.Errorf("%s: committed offset of %s, queue %s: %d, %v instead of %d", who, name, queue, got, err, want)
 			}
 		}
 	}
