@@ -194,11 +194,12 @@ func (m *member) kick() {
 
 // balanceLoop divides queues at each kick and periodically; sooner while something is missing.
 func (m *member) balanceLoop() {
-	soon := time.Second
+	const first = 100 * time.Millisecond
+	soon := first
 	for {
 		wait := m.c.o.rebalance
 		if m.balance(m.ctx) {
-			soon = time.Second
+			soon = first
 		} else {
 			wait, soon = min(soon, wait), 2*soon
 		}
@@ -208,7 +209,7 @@ func (m *member) balanceLoop() {
 			timer.Stop()
 			return
 		case <-m.kicks:
-			soon = time.Second
+			soon = first
 		case <-timer.C:
 		}
 		timer.Stop()
