@@ -285,7 +285,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()
-	return errors.Join(err, b.offsets.flush(), b.flushSchedule(), b.store.Close())
+	return errors.Join(err, b.offsets.flush(), b.closeSchedule(), b.store.Close())
 }
 
 // saveOffsets saves the offsets of consumers. That it fails is logged once, and again when it succeeds.

@@ -56,6 +56,7 @@ func openDelayMark(path string, boot []byte, levels int) (*delayMark, map[int32]
 		return nil, nil, err
 	}
 	// The new content takes the old one's place in one step, before anything is delivered.
+	levels = max(levels, len(left))
 	data := append(bytes.Clone(boot), make([]byte, 8*levels)...)
 	for i := range levels {
 		binary.BigEndian.PutUint64(data[bootIDSize+8*i:], uint64(left[int32(i+1)]))

@@ -1,8 +1,12 @@
 package broker
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
+	"maps"
 	"math"
+	"path/filepath"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -21,8 +25,9 @@ import (
 // level fall due in the order in which they were stored, so all that is needed of a level is the offset of the next one.
 //
 // Crash argument. An offset advances only after the delivered copy has been stored, and it is saved only after that copy
-// is as durable as the store makes it; so what a crash can do is deliver a message again, if it was delivered since the
-// offsets were saved last, never lose one.
+// is as durable as the store makes it; so what a crash can do is deliver a message again, never lose one. After a power
+// cut that may be what was delivered since the offsets were saved last; a process that is killed leaves its offsets in a
+// delayMark, so that only the batch in hand comes again.
 //
 // One goroutine, run, serves all levels with one timer. It sleeps until the earliest message falls due or one arrives.
 type schedule struct {
@@ -32,6 +37,7 @@ type schedule struct {
 	log    *slog.Logger
 	now    func() time.Time
 	save   func(offsets map[int32]skua.QueueOffset) error // writes delayOffset.json
+	mark   *delayMark                                     // may be nil
 
 	next []atomic.Int64 // by level-1: offset of the next message to deliver; written by run only
 	wake chan struct{}  // capacity 1: a message arrived
@@ -183,7 +189,12 @@ func (s *schedule) serve(i int, stop <-chan struct{}) int64 {
 			s.advance(i, max(s.out.Next, off+1))
 			continue
 		}
-		if err := s.deliverAll(i, s.out.Records); err != nil {
+		err := s.deliverAll(i, s.out.Records)
+		if err := s.mark.set(i+1, skua.QueueOffset(s.next[i].Load())); err != nil {
+			s.log.Warn("offsets of delayed messages cannot be noted; a killed process would deliver some again", "error", err)
+			s.mark = nil
+		}
+		if err != nil {
 			return s.now().UnixMilli() + retryDelivery
 		}
 	}
@@ -332,7 +343,21 @@ func (b *Broker) openSchedule(levels delayLevels) error {
 	if saved == nil {
 		saved = new(command.DelayOffsets)
 	}
-	b.schedule = newSchedule(levels, saved.Offsets, b.store, b.stats, b.log)
+	offsets := maps.Clone(saved.Offsets)
+	if offsets == nil {
+		offsets = map[int32]skua.QueueOffset{}
+	}
+	mark, left, err := openDelayMark(filepath.Join(b.options.Load().StorePathRootDir, "skua", "delayoffset"), bootID(), len(levels))
+	if err != nil {
+		return fmt.Errorf("offsets of delayed messages: %w", err)
+	}
+	for level, next := range left {
+		if next > offsets[level] {
+			offsets[level] = next
+		}
+	}
+	b.schedule = newSchedule(levels, offsets, b.store, b.stats, b.log)
+	b.schedule.mark = mark
 	b.schedule.save = func(offsets map[int32]skua.QueueOffset) error {
 		saved.Offsets, saved.DataVersion = offsets, saved.DataVersion.Next(b.now().UnixMilli())
 		return writeConfig(path, saved)
@@ -347,6 +372,12 @@ func (b *Broker) flushSchedule() error {
 		b.log.Warn("offsets of delayed messages cannot be saved; a crash would deliver again what was delivered since they were", "error", err)
 	}
 	return err
+}
+
+// closeSchedule saves how far delayed messages were delivered and ends their delivery.
+func (b *Broker) closeSchedule() error {
+	err := b.flushSchedule()
+	return errors.Join(err, b.schedule.mark.close(err == nil))
 }
 
 // delayOffsets serves GET_ALL_DELAY_OFFSET.
