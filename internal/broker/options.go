@@ -283,11 +283,7 @@ func (o *Options) store() store.Options {
 
 // nameServers are the addresses in namesrvAddr.
 func (o *Options) nameServers() []string {
-	var addrs []string
-	for _, a := range strings.FieldsFunc(o.NamesrvAddr, func(r rune) bool { return r == ';' || r == ',' || r == ' ' }) {
-		addrs = append(addrs, a)
-	}
-	return addrs
+	return strings.FieldsFunc(o.NamesrvAddr, func(r rune) bool { return r == ';' || r == ',' || r == ' ' })
 }
 
 // bind is the address to listen on with a port.

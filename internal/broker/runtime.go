@@ -28,6 +28,8 @@ func (b *Broker) runtimeTable(now time.Time) map[string]string {
 	b.addTraffic(t)
 	b.addStore(t)
 	b.addSchedule(t)
+	t["pullThreadPoolQueueSize"] = strconv.Itoa(b.cold.waiting())
+	t["queryThreadPoolQueueSize"] = strconv.Itoa(b.admin.waiting())
 	addIdlePools(t)
 	return t
 }
@@ -88,10 +90,15 @@ func (b *Broker) addSchedule(t map[string]string) {
 
 // addIdlePools adds what tools look for and what has no counterpart here.
 func addIdlePools(t map[string]string) {
+	idle := func(key, value string) {
+		if t[key] == "" {
+			t[key] = value
+		}
+	}
 	for pool, capacity := range map[string]string{"send": "10000", "pull": "100000", "litePull": "100000", "query": "20000", "ack": "100000"} {
-		t[pool+"ThreadPoolQueueSize"] = "0"
-		t[pool+"ThreadPoolQueueCapacity"] = capacity
-		t[pool+"ThreadPoolQueueHeadWaitTimeMills"] = "0"
+		idle(pool+"ThreadPoolQueueSize", "0")
+		idle(pool+"ThreadPoolQueueCapacity", capacity)
+		idle(pool+"ThreadPoolQueueHeadWaitTimeMills", "0")
 	}
 	for key, value := range map[string]string{
 		"EndTransactionQueueSize": "0", "EndTransactionThreadPoolQueueCapacity": "100000", "dispatchMaxBuffer": "0",
@@ -100,9 +107,7 @@ func addIdlePools(t map[string]string) {
 		"putLatency99": "0.00", "putLatency999": "0.00", "getMessageEntireTimeMax": "0", "putMessageEntireTimeMax": "0",
 		"putMessageDistributeTime": "[<=0ms]:0 [0~10ms]:0 [10~50ms]:0 [50~100ms]:0 [100~200ms]:0 [200~500ms]:0 [500ms~1s]:0 [1~2s]:0 [2~3s]:0 [3~4s]:0 [4~5s]:0 [5~10s]:0 [10s~]:0 ",
 	} {
-		if t[key] == "" {
-			t[key] = value
-		}
+		idle(key, value)
 	}
 }
 
