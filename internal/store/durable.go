@@ -64,7 +64,7 @@ type waiterList struct {
 	mu    sync.Mutex
 	list  []waiter
 	timer *time.Timer // fires at or before the first deadline; nil if never used
-	armed bool
+	next  time.Time   // when it fires; zero if it does not
 }
 
 // WhenDurable calls done once: with nil when everything before end is on disk, with ErrFlushTimeout when wait has
@@ -78,14 +78,10 @@ func (s *Store) WhenDurable(end skua.LogOffset, wait time.Duration, done func(er
 	}
 	w := &s.waiters
 	w.mu.Lock()
-	w.list = append(w.list, waiter{int64(end), time.Now().Add(wait), done})
-	if !w.armed {
-		w.armed = true
-		if w.timer == nil {
-			w.timer = time.AfterFunc(wait, w.expire)
-		} else {
-			w.timer.Reset(wait)
-		}
+	deadline := time.Now().Add(wait)
+	w.list = append(w.list, waiter{int64(end), deadline, done})
+	if w.next.IsZero() || deadline.Before(w.next) {
+		w.armLocked(deadline)
 	}
 	w.mu.Unlock()
 	if int64(end) <= l.durable.Load() {
@@ -114,8 +110,8 @@ func (w *waiterList) expire() {
 	w.remove(func(x waiter) (error, bool) { return ErrFlushTimeout, !x.deadline.After(now) })
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.armed = len(w.list) > 0
-	if !w.armed {
+	w.next = time.Time{}
+	if len(w.list) == 0 {
 		return
 	}
 	first := w.list[0].deadline
@@ -124,7 +120,18 @@ func (w *waiterList) expire() {
 			first = x.deadline
 		}
 	}
-	w.timer.Reset(max(time.Until(first), time.Millisecond))
+	w.armLocked(first)
+}
+
+// armLocked makes the timer fire at or soon after t.
+func (w *waiterList) armLocked(t time.Time) {
+	w.next = t
+	wait := max(time.Until(t), time.Millisecond)
+	if w.timer == nil {
+		w.timer = time.AfterFunc(wait, w.expire)
+		return
+	}
+	w.timer.Reset(wait)
 }
 
 // remove takes the waiters out of the list for which over says so, and answers them with its error, in order.

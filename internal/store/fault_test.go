@@ -42,6 +42,11 @@ func reason(err error) Reason {
 	return 0
 }
 
+// clock shows the ms that were stored in it.
+type clock struct{ atomic.Int64 }
+
+func (c *clock) read() time.Time { return time.UnixMilli(c.Load()) }
+
 // eventually polls until ok, for ten seconds.
 func eventually(t *testing.T, what string, ok func() bool) {
 	t.Helper()
@@ -499,12 +504,13 @@ func TestFreedByRatio(t *testing.T) {
 
 func TestClockGoingBack(t *testing.T) {
 	o := small(t.TempDir())
-	now := time.UnixMilli(2_000_000)
-	o.Now = func() time.Time { return now }
+	var now clock
+	now.Store(2_000_000)
+	o.Now = now.read
 	o.TagsCode = func(m *record.Message) int64 { return m.StoreTime }
 	s := open(t, o)
 	appendN(t, s, "T", 0, 0, 1)
-	now = time.UnixMilli(1_000_000)
+	now.Store(1_000_000)
 	appendN(t, s, "T", 0, 1, 2)
 	q := s.Queue("T", 0)
 	if ms, _ := q.StoreTime(1); ms != 2_000_000 {
@@ -523,12 +529,12 @@ func TestClockGoingBack(t *testing.T) {
 
 func TestOffsetByTime(t *testing.T) {
 	o := small(t.TempDir())
-	var now int64
-	o.Now = func() time.Time { return time.UnixMilli(now) }
+	var now clock
+	o.Now = now.read
 	s := open(t, o)
 	q := s.Queue("T", 0)
 	for i, ms := range []int64{10, 20, 20, 20, 30} {
-		now = ms
+		now.Store(ms)
 		appendN(t, s, "T", 0, i, i+1)
 	}
 	for _, c := range []struct {

@@ -164,6 +164,15 @@ func (x *indexer) step(stop <-chan struct{}) bool {
 	return err == nil
 }
 
+// catchUp indexes the log up to end, for a second at most.
+func (x *indexer) catchUp(end int64) {
+	for start := time.Now(); x.pos.Load() < end && time.Since(start) < time.Second; {
+		if !x.step(x.s.done.Done()) {
+			return
+		}
+	}
+}
+
 // indexLocked reads some of the log from pos on and indexes the records in it.
 func (x *indexer) indexLocked(pos, end int64) error {
 	size := x.s.o.SegmentSize

@@ -171,8 +171,8 @@ func TestSameBytesAsJava(t *testing.T) {
 	s := open(t, o)
 	mine := small(t.TempDir())
 	mine.SegmentSize = o.SegmentSize
-	now := time.Now()
-	mine.Now = func() time.Time { return now }
+	var now clock
+	mine.Now = now.read
 	again := open(t, mine)
 	for _, r := range m.Records {
 		b, err := s.Record(skua.LogOffset(r.Offset))
@@ -183,7 +183,7 @@ func TestSameBytesAsJava(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		now = time.UnixMilli(msg.StoreTime)
+		now.Store(msg.StoreTime)
 		if _, err := again.Append(again.Queue(r.Topic, r.Queue), &msg); err != nil {
 			t.Fatal(err)
 		}

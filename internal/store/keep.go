@@ -59,6 +59,12 @@ func (s *Store) Usage() DiskUsage {
 	return worst
 }
 
+// describeSpace tells how full the disk of the log is.
+func (s *Store) describeSpace() string {
+	u := s.Usage()
+	return fmt.Sprintf("%s is %.1f %% full (%d of %d bytes)", u.Path, 100*u.Ratio(), u.Used, u.Total)
+}
+
 // keepLoop looks after disk space and retention.
 func (s *Store) keepLoop() {
 	tick := time.NewTicker(keepEvery)
@@ -94,8 +100,8 @@ func (s *Store) CheckDisk() *RefusedError {
 func (s *Store) checkDisk() {
 	u, l := s.Usage(), s.log
 	if u.Ratio() > s.o.WarnRatio {
-		l.refuse(refusef(DiskFull, "%s is %.1f %% full (%d of %d bytes), the limit is %.0f %% (diskSpaceWarningLevelRatio); "+
-			"free space, or lower fileReservedTime", u.Path, 100*u.Ratio(), u.Used, u.Total, 100*s.o.WarnRatio), false)
+		l.refuse(refusef(DiskFull, "%s, the limit is %.0f %% (diskSpaceWarningLevelRatio); free space, or lower fileReservedTime",
+			s.describeSpace(), 100*s.o.WarnRatio), false)
 		return
 	}
 	if r := l.refused.Load(); r == nil || r.Reason != DiskFull {

@@ -26,6 +26,7 @@ const (
 type commitLog struct {
 	run    *segment.Run
 	log    *slog.Logger
+	space  func() string        // tells how full the disk is
 	ring   atomic.Pointer[ring] // nil while there is no space for it, and after the end
 	ringMu sync.RWMutex         // read-locked by those who look into the ring without mu or drainMu
 
@@ -48,8 +49,9 @@ type commitLog struct {
 	}
 	refused atomic.Pointer[RefusedError] // mu.refusal for those who hold no lock
 
-	drainMu sync.Mutex // held while draining
-	ioFail  atomic.Pointer[RefusedError]
+	drainMu   sync.Mutex // held while draining
+	reserveMu sync.Mutex // held while reserving
+	ioFail    atomic.Pointer[RefusedError]
 
 	writer   bell // rung when there is something to drain
 	reserver bell // rung when space runs short
@@ -162,6 +164,9 @@ func (l *commitLog) drain() error {
 		if err := l.run.WriteAt(ring.slice(at, n), at); err != nil {
 			return l.failed(err)
 		}
+		if n >= drainStep {
+			l.run.StartSync(at, n)
+		}
 		at += n
 		ring.drained.Store(at)
 		l.drained.Store(at)
@@ -191,7 +196,7 @@ func (l *commitLog) sync() (int64, error) {
 // reads it all again.
 func (l *commitLog) failed(err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
-		r := &RefusedError{Reason: DiskFull, Detail: "the log cannot be written; free space, the store then goes on by itself", Err: err}
+		r := &RefusedError{Reason: DiskFull, Detail: l.space() + "; free space, the store then goes on by itself", Err: err}
 		l.refuse(r, false)
 		return r
 	}
@@ -209,6 +214,9 @@ func (l *commitLog) refuse(r *RefusedError, permanent bool) {
 		return
 	}
 	old := l.mu.refusal
+	if old != nil && old.Reason == ReadOnly && r != nil && r.Reason == DiskFull {
+		return // Accept shall not come by itself
+	}
 	l.mu.refusal, l.mu.permanent = r, permanent
 	l.refused.Store(r)
 	l.mu.space.Broadcast()
@@ -222,6 +230,8 @@ func (l *commitLog) refuse(r *RefusedError, permanent bool) {
 
 // reserve takes disk space ahead of the end of the log.
 func (l *commitLog) reserve() error {
+	l.reserveMu.Lock()
+	defer l.reserveMu.Unlock()
 	size := l.run.FileSize()
 	ahead := min(2*reserveStep, size)
 	for {

@@ -29,8 +29,7 @@ func (s *Store) Query(topic, key string, maxMessages int, begin, end int64) (Que
 	if x == nil {
 		return out, nil
 	}
-	for x.step(s.done.Done()) { // what was just sent is found, too
-	}
+	x.catchUp(int64(s.Max())) // what was just sent is found, too
 	maxMessages = min(maxMessages, maxQuery)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
