@@ -43,9 +43,7 @@ func (p *Producer) launch(ctx context.Context, x *parcel, done func(Sent, error)
 		return err
 	}
 	start := time.Now()
-	dial, cancel := context.WithTimeout(ctx, p.o.SendTimeout)
-	conn, err := p.c.conn(dial, addr)
-	cancel()
+	conn, err := p.c.conn(ctx, addr)
 	if err != nil {
 		p.retryAsync(ctx, x, addr, queue.Broker, start, err, done)
 		return nil
@@ -54,7 +52,7 @@ func (p *Producer) launch(ctx context.Context, x *parcel, done func(Sent, error)
 	if deadline, ok := ctx.Deadline(); ok {
 		timeout = min(timeout, time.Until(deadline))
 	}
-	conn.Go(x.request(p.o.Group, queue), timeout, func(f *wire.Frame, err error) {
+	conn.Go(x.request(p.group, queue), timeout, func(f *wire.Frame, err error) {
 		var sent []Sent
 		if err == nil {
 			sent, err = x.answer(f, queue, addr)

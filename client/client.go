@@ -111,7 +111,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.names.list, c.names.current = o.NameServers, rand.IntN(len(o.NameServers))
 	c.routes.init()
-	c.pool = wire.NewPool(wire.Options{Handler: c.serve, Log: o.Log})
+	c.pool = wire.NewPool(wire.Options{Handler: c.serve, Log: o.Log, DialTimeout: o.Timeout})
 	c.tasks.start(c.run)
 	return c, nil
 }

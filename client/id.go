@@ -2,13 +2,11 @@ package client
 
 import (
 	"context"
-	"encoding/hex"
 	"math/rand/v2"
 	"net"
 	"net/netip"
 	"os"
 	"strconv"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -57,6 +55,10 @@ func (u *uniqueIDs) next(now time.Time) string {
 	var id [28]byte
 	b := append(id[:0], u.prefix[:u.length]...)
 	b = append(b, byte(ms>>24), byte(ms>>16), byte(ms>>8), byte(ms), byte(n>>8), byte(n))
-	var text [56]byte
-	return strings.ToUpper(string(hex.AppendEncode(text[:0], b)))
+	const digits = "0123456789ABCDEF"
+	var text [2 * len(id)]byte
+	for i, v := range b {
+		text[2*i], text[2*i+1] = digits[v>>4], digits[v&15]
+	}
+	return string(text[:2*len(b)])
 }

@@ -112,7 +112,9 @@ var reserved = map[string]bool{
 
 // appendProperties appends the property string of m, born under id.
 func (m *Message) appendProperties(dst []byte, id string) []byte {
-	dst = record.AppendProperties(dst, m.Properties)
+	if len(m.Properties) > 0 {
+		dst = record.AppendProperties(dst, m.Properties)
+	}
 	dst = record.AppendProperty(dst, skua.PropUniqueKey, id)
 	dst = record.AppendProperty(dst, skua.PropWait, strconv.FormatBool(!m.NoWait))
 	if m.Tag != "" {

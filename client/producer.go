@@ -54,6 +54,7 @@ func (o ProducerOptions) withDefaults() ProducerOptions {
 type Producer struct {
 	c      *Client
 	o      ProducerOptions
+	group  []byte // o.Group, as headers carry it
 	codec  *codec
 	faults faults
 	turn   atomic.Uint32 // round robin over queues
@@ -78,7 +79,7 @@ func (c *Client) Producer(o ProducerOptions) (*Producer, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: producer: %w", err)
 	}
-	p := &Producer{c: c, o: o, codec: codec, window: make(chan struct{}, max(o.Window, 1))}
+	p := &Producer{c: c, o: o, group: []byte(o.Group), codec: codec, window: make(chan struct{}, max(o.Window, 1))}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.turn.Store(rand.Uint32())
 	p.done.init()
@@ -167,16 +168,19 @@ func (p *Producer) SendOneway(ctx context.Context, m *Message) error {
 	if err != nil {
 		return p.c.failed("sending to topic "+m.Topic, addr, time.Now(), err)
 	}
-	return conn.Send(parcel.request(p.o.Group, queue))
+	return conn.Send(parcel.request(p.group, queue))
 }
 
 // destination chooses the queue for a parcel, not on the broker avoid if there are others, and finds its broker.
 func (p *Producer) destination(ctx context.Context, x *parcel, avoid string) (skua.Queue, string, error) {
-	ctx, cancel := p.within(ctx)
-	defer cancel()
-	r, err := p.c.writeRoute(ctx, x.topic)
-	if err != nil {
-		return skua.Queue{}, "", err
+	r := p.c.knownWriteRoute(x.topic)
+	if r == nil {
+		ctx, cancel := p.within(ctx)
+		defer cancel()
+		var err error
+		if r, err = p.c.writeRoute(ctx, x.topic); err != nil {
+			return skua.Queue{}, "", err
+		}
 	}
 	queue := p.choose(r, x, avoid)
 	addr, ok := r.master(queue.Broker)
@@ -228,7 +232,7 @@ func (p *Producer) attempt(ctx context.Context, x *parcel, queue skua.Queue, add
 	if err != nil {
 		return nil, err
 	}
-	f, err := conn.Call(ctx, x.request(p.o.Group, queue))
+	f, err := conn.Call(ctx, x.request(p.group, queue))
 	if err != nil {
 		return nil, err
 	}
@@ -269,9 +273,9 @@ func (p *Producer) reroute(ctx context.Context, x *parcel, addr string, err erro
 }
 
 // request is what SendAsync and the others put on the wire.
-func (x *parcel) request(group string, queue skua.Queue) *wire.Request {
+func (x *parcel) request(group []byte, queue skua.Queue) *wire.Request {
 	h := x.header
-	h.ProducerGroup = []byte(group)
+	h.ProducerGroup = group
 	h.QueueID = queue.ID
 	h.BrokerName = []byte(queue.Broker)
 	return &wire.Request{Code: x.code, Header: &h, Body: x.body}

@@ -259,12 +259,17 @@ func (c *Client) fetchWriteRoute(ctx context.Context, topic string) (*route, err
 	})
 }
 
-// writeRoute returns a way to topic that has a queue to write to. It waits until there is one or ctx ends, as brokers
+// knownWriteRoute returns the way to topic, nil if none is known that has a queue to write to.
+func (c *Client) knownWriteRoute(topic string) *route {
+	if r := c.routes.topic(topic).current.Load(); r != nil && len(r.write) > 0 {
+		return r
+	}
+	return nil
+}
+
+// writeRoute asks for a way to topic that has a queue to write to. It waits until there is one or ctx ends, as brokers
 // may be about to start.
 func (c *Client) writeRoute(ctx context.Context, topic string) (*route, error) {
-	if r := c.routes.topic(topic).current.Load(); r != nil && len(r.write) > 0 {
-		return r, nil
-	}
 	start, pause := time.Now(), 50*time.Millisecond
 	for {
 		r, err := c.fetchWriteRoute(ctx, topic)
