@@ -147,14 +147,13 @@ func (s *scanner) language() (command.Language, error) {
 	if err != nil || text == nil || string(text) == "JAVA" {
 		return command.Java, err
 	}
-	n, err := strconv.Atoi(string(text))
-	if err != nil {
-		n = 0
-		for n <= int(command.NodeJS) && !strings.EqualFold(command.Language(n).String(), string(text)) {
-			n++
+	for l := command.Java; l <= command.NodeJS; l++ { // names first: reading them as a number would make an error each time
+		if strings.EqualFold(l.String(), string(text)) {
+			return l, nil
 		}
 	}
-	if n < 0 || n > int(command.NodeJS) {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 0 || n > int(command.NodeJS) {
 		return command.Other, nil
 	}
 	return command.Language(n), nil
