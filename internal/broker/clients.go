@@ -17,10 +17,17 @@ const (
 	maxClientGroups       = 10_000 // producer groups, and as many consumer groups, of one connection
 	maxGroupSubscriptions = 10_000 // topics of one consumer of a group
 	maxClientName         = 1024   // bytes of a client id or group name
-	duplicateWindow       = 35 * time.Second
-	maxNamedInFinding     = 3
-	noSignature           = "" // of a consumer that has not told its subscriptions
 )
+
+// duplicateWindow is how recent another client's heartbeat must be for both to be taken as alive: a beat and some. An
+// older one is what a connection left behind that broke unnoticed.
+const duplicateWindow = 35 * time.Second
+
+// maxNamedInFinding is how many groups a finding names.
+const maxNamedInFinding = 3
+
+// noSignature is the signature of a consumer that has told no subscriptions.
+const noSignature = ""
 
 // clients knows the producers and consumers that are connected. It is a table without clock, goroutine or I/O: methods
 // take the time and return what is to be done. It is safe for concurrent use; looking up what a group subscribes to
@@ -220,8 +227,9 @@ func (g *consumerGroup) judge(m *member, part *consumer, sign string, out *outco
 	}
 	agreed := len(g.variants) <= 1
 	g.forgetVariant(part.signature)
-	part.signature = sign
-	g.variants[sign]++
+	if part.signature = sign; sign != noSignature {
+		g.variants[sign]++
+	}
 	switch {
 	case g.variants[sign] == 1 && len(g.variants) > 1:
 		for _, other := range g.members {
@@ -300,8 +308,12 @@ func newInterest(s *command.SubscriptionData) *interest {
 	return in
 }
 
-// signature spells what a consumer subscribes to. Equal signatures mean the same.
+// signature spells what a consumer subscribes to. Equal signatures mean the same. One that subscribes to nothing, as
+// pull consumers that choose their queues themselves, has none.
 func signature(d *command.ConsumerData) string {
+	if len(d.Subscriptions) == 0 {
+		return noSignature
+	}
 	parts := make([]string, 0, len(d.Subscriptions))
 	for i := range d.Subscriptions {
 		s := &d.Subscriptions[i]

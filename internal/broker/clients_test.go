@@ -184,6 +184,21 @@ func TestDifferentSubscriptionsAreFoundOnce(t *testing.T) {
 	}
 }
 
+func TestPullConsumersWithoutSubscriptionsAreNoConflict(t *testing.T) {
+	c := newClients()
+	one, two := new(wire.Conn), new(wire.Conn)
+	c.heartbeat(from(one, "h:1"), consuming("a", "G", tagged("T", "*", 1)), nil, after(0))
+	if got := texts(c.heartbeat(from(two, "h:2"), consuming("b", "G"), nil, after(1))); got != "" {
+		t.Error(got)
+	}
+	if got := texts(c.heartbeat(from(two, "h:2"), consuming("b", "G", tagged("T", "x", 2)), nil, after(2))); got == "" {
+		t.Error("once it subscribes it must count")
+	}
+	if got := texts(c.heartbeat(from(two, "h:2"), consuming("b", "G"), nil, after(3))); got != "false consumer group G: all members subscribe alike again\n" {
+		t.Error(got)
+	}
+}
+
 func TestHostileHeartbeats(t *testing.T) {
 	huge := strings.Repeat("x", maxClientName+1)
 	for name, h := range map[string]*command.HeartbeatData{
