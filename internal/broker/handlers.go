@@ -155,14 +155,7 @@ func (s sideline) run(call wire.Call, work func()) {
 	}
 }
 
-func notSupported(req *wire.Frame) {
-	code := command.Code(req.Code)
-	remark := fmt.Sprintf(" request type %d not supported", req.Code)
-	if name := code.String(); name != fmt.Sprint(req.Code) {
-		remark += ": " + name
-	}
-	refuse(req, command.StatusRequestCodeNotSupported, "%s", remark)
-}
+func notSupported(req *wire.Frame) { req.Call().Reply(wire.NotSupported(req.Code)) }
 
 // refuse answers with a status and a remark: Java's first words, then cause and cure.
 func refuse(req *wire.Frame, status command.Status, format string, args ...any) {

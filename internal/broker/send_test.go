@@ -292,10 +292,10 @@ func TestSendSurvivesRestart(t *testing.T) {
 
 func TestUnknownCodes(t *testing.T) {
 	d := openDoor(t)
-	d.peer.refused(3, " request type 37 not supported: END_TRANSACTION", command.EndTransaction, nil, nil)
+	d.peer.refused(3, " request type 37 not supported (END_TRANSACTION)", command.EndTransaction, nil, nil)
 	d.peer.refused(3, " request type 31999 not supported", command.Code(31999), nil, nil)
 	fast := *d.peer
 	fast.addr = d.fastAddr()
-	fast.refused(3, " request type 11 not supported: PULL_MESSAGE", command.PullMessage, &command.PullHeader{}, nil)
+	fast.refused(3, " request type 11 not supported (PULL_MESSAGE)", command.PullMessage, &command.PullHeader{}, nil)
 	fast.send("T", "by the fast port")
 }

@@ -82,6 +82,21 @@ func openTopics(path string, s *store.Store, st *stats, log *slog.Logger) (*topi
 	return ts, nil
 }
 
+// warnOfUnknown warns of topics that have messages but no settings, as when topics.json was lost: nobody can read them.
+func (ts *topics) warnOfUnknown(stored []string) {
+	var unknown []string
+	for _, name := range stored {
+		if ts.find(name) == nil && !ts.isSystem(name) {
+			unknown = append(unknown, name)
+		}
+	}
+	if len(unknown) == 0 {
+		return
+	}
+	ts.log.Warn("topics have messages in the store but no settings, so they cannot be read", "topics", len(unknown), "such as", unknown[0],
+		"cure", "create them again (mqadmin updateTopic) with as many queues as before, or bring back "+ts.path)
+}
+
 func (ts *topics) newTopic(c command.TopicConfig) *topic {
 	return &topic{
 		TopicConfig: c,

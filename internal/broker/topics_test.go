@@ -3,6 +3,8 @@ package broker_test
 import (
 	"fmt"
 	"maps"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -221,5 +223,41 @@ func TestGroupMayBeForbiddenATopic(t *testing.T) {
 		if got := ask[command.GroupForbidden](d.peer, command.UpdateAndGetGroupForbidden, &command.GroupForbiddenHeader{Group: "G", Topic: "T"}, nil); got.Readable != readable {
 			t.Errorf("after restart %+v, want readable %v", got, readable)
 		}
+	}
+}
+
+func TestTopicsThatCannotBeSavedAreNotShown(t *testing.T) {
+	d := openDoor(t)
+	blocker := filepath.Join(d.o.StorePathRootDir, "config", "topics.json.tmp")
+	if err := os.MkdirAll(blocker, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	h := &command.CreateTopicHeader{Topic: "T", ReadQueues: 1, WriteQueues: 1, Perm: 6, FilterType: "SINGLE_TAG"}
+	d.peer.refused(1, "topics cannot be saved: ", command.UpdateAndCreateTopic, h, nil)
+	d.peer.refused(1, "topics cannot be saved: ", command.SendMessageV2, sendHeader("T"), []byte("x"))
+	d.peer.refused(17, "No topic in this broker", command.GetTopicConfig, &command.TopicHeader{Topic: "T"}, nil)
+	if err := os.Remove(blocker); err != nil {
+		t.Fatal(err)
+	}
+	d.peer.must(command.UpdateAndCreateTopic, h, nil)
+	d.peer.send("T", "x")
+}
+
+func TestLostTopicsAreMissed(t *testing.T) {
+	d := openDoor(t)
+	d.peer.send("T", "x")
+	d.close()
+	for _, name := range []string{"topics.json", "topics.json.bak"} {
+		if err := os.Remove(filepath.Join(d.o.StorePathRootDir, "config", name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	d.start()
+	if d.log.count("topics have messages in the store but no settings") != 1 {
+		t.Error("no warning")
+	}
+	d.peer.send("T", "y")
+	if got := d.peer.stored("T"); len(got) != 2 {
+		t.Errorf("%d messages", len(got))
 	}
 }
