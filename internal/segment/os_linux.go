@@ -21,6 +21,20 @@ func reserve(f *os.File, off, n int64) error {
 	}
 }
 
+// zero makes the n bytes at off zero and gives their blocks back, as far as the file system can.
+func zero(f *os.File, off, n int64) error {
+	for {
+		err := unix.Fallocate(int(f.Fd()), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, off, n)
+		switch {
+		case errors.Is(err, unix.EINTR):
+		case errors.Is(err, unix.EOPNOTSUPP):
+			return writeZeros(f, off, n)
+		default:
+			return err
+		}
+	}
+}
+
 func writeZeros(f *os.File, off, n int64) error {
 	zeros := make([]byte, min(n, 1<<20))
 	for n > 0 {
@@ -56,4 +70,9 @@ func syncDir(dir string) error {
 	}
 	defer f.Close()
 	return f.Sync()
+}
+
+// startWriteback asks the system to begin writing the n bytes at off to the disk, without waiting.
+func startWriteback(f *os.File, off, n int64) {
+	_ = unix.SyncFileRange(int(f.Fd()), off, n, unix.SYNC_FILE_RANGE_WRITE)
 }

@@ -234,6 +234,19 @@ func (r *Run) Reserve(off, n int64) error {
 	return nil
 }
 
+// StartSync asks the system to begin writing the n bytes at off to the disk, so that a later Sync has less to wait for.
+func (r *Run) StartSync(off, n int64) {
+	for n > 0 {
+		start := r.Start(off)
+		part := min(n, start+r.size-off)
+		if h, err := r.disk.acquire(r, start, false); err == nil {
+			startWriteback(h.file, off-start, part)
+			r.disk.release(h)
+		}
+		off, n = off+part, n-part
+	}
+}
+
 // Sync makes the bytes from begin to end, end excluded, durable, together with the existence of their files.
 func (r *Run) Sync(begin, end int64) error {
 	if err := r.syncDirs(); err != nil {
@@ -347,10 +360,12 @@ func (r *Run) Truncate(end int64) error {
 		return err
 	}
 	defer r.disk.release(h)
-	if err := h.file.Truncate(max(end-last, 0)); err != nil {
-		return err
+	// Not by making the file shorter for a moment: a process killed then would leave a file of the wrong size.
+	at := max(end-last, 0)
+	if err := zero(h.file, at, r.size-at); err != nil {
+		return &fs.PathError{Op: "cut", Path: h.file.Name(), Err: err}
 	}
-	return h.file.Truncate(r.size)
+	return nil
 }
 
 // DropBefore removes the files that end at or before off, except the last file, and returns how many it removed.

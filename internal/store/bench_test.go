@@ -120,3 +120,24 @@ func BenchmarkRead(b *testing.B) {
 		})
 	}
 }
+
+func BenchmarkAppendManyQueues(b *testing.B) {
+	s := open(b, benchOptions(b))
+	const topics, queues = 1000, 8
+	ms := make([]*record.Message, topics)
+	for i := range ms {
+		ms[i] = benchMessage(0)
+		ms[i].Topic = fmt.Append(nil, "Bench", i)
+	}
+	b.SetBytes(1024)
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		m := ms[i%topics]
+		m.QueueID = int32(i / topics % queues)
+		if _, err := s.Append(s.Queue(string(m.Topic), m.QueueID), m); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}

@@ -111,6 +111,9 @@ func (a *acks) killOnce(t *testing.T, dir string, round int, sync bool) {
 	in := bufio.NewReader(out)
 	life := time.Duration(5+rand.IntN(120)) * time.Millisecond
 	var timer *time.Timer
+	if round%4 == 3 { // dies in its own recovery, often
+		timer = time.AfterFunc(rand.N(15*time.Millisecond), func() { cmd.Process.Kill() })
+	}
 	for {
 		line, err := in.ReadString('\n')
 		if err != nil {
@@ -139,7 +142,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		name   string
 		sync   bool
 		rounds int
-	}{{"async", false, 20}, {"sync", true, 5}} {
+	}{{"async", false, 25}, {"sync", true, 8}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			rounds := c.rounds

@@ -39,7 +39,9 @@
 //     that a second one would lie. The store refuses everything until it is opened again and has read what is there.
 //   - Checkpoint. Written in place, with a CRC. A lost or torn one is an old one, or none: the start reads more.
 //   - The start itself. It writes the rest of the ring to the files, cuts what is torn, mends the queues, and only then
-//     takes the ring for itself; until then its death leaves everything for the next start to do again.
+//     takes the ring for itself; until then its death leaves everything for the next start to do again. Files are made by
+//     growing them from nothing to their size at once, and cut by punching a hole: at no moment has one a size that Java, or
+//     the next start, would refuse (an empty last file is removed).
 //
 // When the machine goes down, memory is lost: files and ring come back in any mixture of old and new. Before durable all is
 // there. Behind it the start takes records as long as they prove themselves: each tells its own log offset, lengths must
