@@ -11,7 +11,7 @@ import (
 
 // SendAsync sends a message and calls done with the result, as Send would return it, exactly once if SendAsync itself
 // returned nil. It blocks while Window sends wait for their answers, and on first use until there is a route and a
-// connection. The callbacks of a producer run one after the other on a goroutine of their own: one that blocks delays
+// connection; ctx bounds that, and its deadline the wait for the answer too. The callbacks of a producer run one after the other on a goroutine of their own: one that blocks delays
 // the others, but may send. Close waits for them.
 func (p *Producer) SendAsync(ctx context.Context, m *Message, done func(Sent, error)) error {
 	if err := p.begin(); err != nil {

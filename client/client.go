@@ -20,8 +20,11 @@ type Options struct {
 	// NameServers are the addresses of the name servers, "host:port" or "host" for port 9876. One element may hold
 	// several, separated by semicolons, as in RocketMQ's namesrvAddr. Host names are resolved at each connect.
 	NameServers []string
-	Log         *slog.Logger  // nil: slog.Default
-	Timeout     time.Duration // 3 s: how long one request to a server may take, and everything whose context has no deadline
+	Log         *slog.Logger // nil: slog.Default
+	// TLSFile is a file of properties in the form of RocketMQ's tls.properties, whose tls.client.* keys say how to check
+	// servers and which certificate to show. With it all connections are TLS, without it none is.
+	TLSFile string
+	Timeout time.Duration // 3 s: how long one request to a server may take, and everything whose context has no deadline
 
 	tick      time.Duration // 30 s: refresh of routes, heartbeats
 	rebalance time.Duration // 20 s
@@ -103,6 +106,12 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
+	connect := wire.Options{Log: o.Log, DialTimeout: o.Timeout}
+	if o.TLSFile != "" {
+		if connect.TLS, err = wire.LoadTLS(o.TLSFile); err != nil {
+			return nil, fmt.Errorf("client: %w", err)
+		}
+	}
 	ip := localIP(ctx, o.NameServers[0])
 	c := &Client{
 		o: o, log: o.Log, id: newClientID(ip), ids: newUniqueIDs(ip),
@@ -111,7 +120,8 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.names.list, c.names.current = o.NameServers, rand.IntN(len(o.NameServers))
 	c.routes.init()
-	c.pool = wire.NewPool(wire.Options{Handler: c.serve, Log: o.Log, DialTimeout: o.Timeout})
+	connect.Handler = c.serve
+	c.pool = wire.NewPool(connect)
 	c.tasks.start(c.run)
 	return c, nil
 }

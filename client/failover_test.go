@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"path/filepath"
 	"strconv"
 	"testing"
 	"time"
@@ -11,6 +13,7 @@ import (
 	"github.com/skuamq/skua/internal/conf"
 	"github.com/skuamq/skua/internal/nameserver"
 	"github.com/skuamq/skua/internal/node"
+	"github.com/skuamq/skua/internal/wire"
 )
 
 // ownNameServer runs a name server alone.
@@ -146,5 +149,47 @@ func TestOtherNameServerTakesOver(t *testing.T) {
 	}
 	if first := c.names.order()[0]; first != addr {
 		t.Errorf("the next question goes to %s", first)
+	}
+}
+
+func TestTLS(t *testing.T) {
+	dir := t.TempDir()
+	settings := func(mode string) (*wire.TLS, string) {
+		file := filepath.Join(dir, mode)
+		if err := os.WriteFile(file, []byte("tls.server.mode="+mode+"\n"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		s, err := wire.LoadTLS(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s, file
+	}
+	var ns nameserver.Options
+	conf.Defaults(&ns)
+	b := brokerOptions(t, "broker-a")
+	ns.BindAddress, ns.ListenPort = "127.0.0.1", 0
+	ns.TLS, _ = settings("permissive") // the broker registers without TLS
+	var file string
+	b.TLS, file = settings("enforcing")
+	addr := run(t, node.Config{Nameserver: &ns, Broker: &b}).Nameserver
+	o := quickOptions(t, addr)
+	o.TLSFile = file
+	c, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	topic := unique(t)
+	sendN(t, newProducer(t, c, ProducerOptions{}), topic, "x", 3)
+	readAll(t, c, topic, 3)
+
+	o.TLSFile += ".not"
+	if _, err := Open(t.Context(), o); err == nil {
+		t.Error("opened with a file that does not exist")
+	}
+	plain := newProducer(t, open(t, addr), ProducerOptions{SendTimeout: 300 * time.Millisecond})
+	if _, err := plain.Send(t.Context(), &Message{Topic: topic, Body: []byte("x")}); err == nil {
+		t.Error("a broker that enforces TLS took a plain message")
 	}
 }

@@ -105,6 +105,9 @@ func (c *Client) addProducer(p *Producer) error {
 	}
 	c.producers[p.o.Group]++
 	c.owners[p] = true
+	if c.producers[p.o.Group] == 1 { // brokers that are not connected yet hear of it when they are
+		c.tasks.start(func() { c.beatAll(c.ctx) })
+	}
 	return nil
 }
 

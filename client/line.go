@@ -33,6 +33,7 @@ type line struct {
 	held     bool             // orderly: the first message failed a moment ago
 	paused   bool
 	dropped  bool
+	lost     bool             // orderly: another member has the lock
 	locked   time.Time        // orderly: when the broker confirmed the lock
 	saved    skua.QueueOffset // last committed
 	unsaved  bool             // nothing was committed yet

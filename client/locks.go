@@ -93,6 +93,7 @@ func (m *member) renewLocks(ctx context.Context) {
 		for _, q := range some {
 			if l := lines[q]; l != nil {
 				m.c.log.Warn("lock of queue lost", "group", m.group, "queue", q)
+				l.lost = true
 				l.dropLocked()
 				m.kick()
 			}

@@ -367,12 +367,13 @@ func (m *member) add(l *line) {
 }
 
 // retire gives a dropped line back: its offset is committed and its lock released, so that the next owner can go on. An
-// orderly line that is being consumed is given back when its handler returns.
+// orderly line that is being consumed is given back when its handler returns, one whose lock was lost not at all: what
+// its new owner commits counts.
 func (m *member) retire(l *line) {
 	m.mu.Lock()
-	busy := m.orderly && l.busy
+	keep := m.orderly && (l.busy || l.lost)
 	m.mu.Unlock()
-	if busy || m.loner {
+	if keep || m.loner {
 		return
 	}
 	m.tasks.start(func() {

@@ -43,7 +43,7 @@ func newBenchRun(use, short string, measure func(context.Context, bench.Options)
 	cmd := &cobra.Command{
 		Use: use, Short: short, Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			s.o.NameServers, s.o.Topic, s.o.Log = []string{s.nameServer}, s.topic, warnings(cmd)
+			s.o.NameServers, s.o.TLSFile, s.o.Topic, s.o.Log = []string{s.nameServer}, s.tlsFile, s.topic, warnings(cmd)
 			r, err := measure(cmd.Context(), s.o)
 			if err != nil {
 				return err

@@ -25,11 +25,13 @@ const defaultNameServer = "127.0.0.1:9876"
 type clusterFlags struct {
 	nameServer string
 	topic      string
+	tlsFile    string
 }
 
 // add adds the flags. Without a default topic one has to be given.
 func (f *clusterFlags) add(cmd *cobra.Command, topic string) {
 	cmd.Flags().StringVarP(&f.nameServer, "namesrv", "n", cmp.Or(os.Getenv("NAMESRV_ADDR"), defaultNameServer), "name servers, `host:port`, several separated by semicolons")
+	cmd.Flags().StringVar(&f.tlsFile, "tls", "", "connect with TLS, by the tls.client.* keys of this `file`")
 	cmd.Flags().StringVarP(&f.topic, "topic", "t", topic, "`topic`")
 	if topic == "" {
 		_ = cmd.MarkFlagRequired("topic") // fails only if there is no such flag
@@ -38,7 +40,7 @@ func (f *clusterFlags) add(cmd *cobra.Command, topic string) {
 
 // client opens a client that tells of trouble on the command's error output.
 func (f *clusterFlags) client(cmd *cobra.Command) (*client.Client, error) {
-	return client.Open(cmd.Context(), client.Options{NameServers: []string{f.nameServer}, Log: warnings(cmd)})
+	return client.Open(cmd.Context(), client.Options{NameServers: []string{f.nameServer}, TLSFile: f.tlsFile, Log: warnings(cmd)})
 }
 
 func warnings(cmd *cobra.Command) *slog.Logger {

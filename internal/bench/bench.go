@@ -23,6 +23,7 @@ import (
 // Options say what is to be measured. Zero values are defaults, where there is one.
 type Options struct {
 	NameServers []string
+	TLSFile     string        // as client.Options has it
 	Topic       string        // needed
 	Size        int           // 1024: of a body in bytes, at least 8
 	Clients     int           // 4: each has its own connections
@@ -66,7 +67,7 @@ func (o Options) within(ctx context.Context) (context.Context, context.CancelFun
 func (o Options) clients(ctx context.Context) ([]*client.Client, error) {
 	var list []*client.Client
 	for range o.Clients {
-		c, err := client.Open(ctx, client.Options{NameServers: o.NameServers, Log: o.Log})
+		c, err := client.Open(ctx, client.Options{NameServers: o.NameServers, TLSFile: o.TLSFile, Log: o.Log})
 		if err != nil {
 			return nil, errors.Join(err, closeAll(list))
 		}
