@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/debug"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -48,18 +49,23 @@ func run() int {
 	return 1
 }
 
+// version is what the Go tools know of the source that the program was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	return info.Main.Version + " " + info.GoVersion
+}
+
 func newRootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "skua",
 		Short: "A message server that speaks RocketMQ's protocols and opens its files",
 		Long: `Skua is a message server: it speaks the protocols of Apache RocketMQ and opens its files.
 
-  skua server     a name server and a broker in one process, without any configuration
-  skua namesrv    a name server, as mqnamesrv
-  skua broker     a broker, as mqbroker
-  skua produce    sends lines as messages
-  skua consume    prints messages
-  skua bench      measures a cluster`,
+Begin with "skua server": a name server and a broker in one process, without any configuration.`,
+		Version:       version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

@@ -69,10 +69,12 @@ func (l *loading) take(dst any, src Source) {
 	seen := map[string]string{}
 	for _, p := range src.Pairs {
 		origin := src.origin(p)
-		if first, ok := seen[p.Key]; ok {
-			l.doubt(origin, p.Key, fmt.Sprintf("key %s was set before, at %s; this one counts", p.Key, first))
+		if before, ok := seen[p.Key]; ok {
+			l.doubt(origin, p.Key, fmt.Sprintf("key %s was set before, at %s; this one counts", p.Key, before))
 		}
-		seen[p.Key] = origin
+		if _, ok := l.at[p.Key]; ok || l.role.knownToJava(p.Key) {
+			seen[p.Key] = origin
+		}
 		l.one(dst, p, origin)
 	}
 }
