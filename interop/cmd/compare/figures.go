@@ -1,0 +1,173 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/skuamq/skua/interop/cluster"
+	"github.com/skuamq/skua/interop/remoting"
+)
+
+// accepted sends until a message is accepted and returns how long that took from begin on.
+func accepted(ctx context.Context, addr string, begin time.Time) (ms float64, err error) {
+	for {
+		var c *remoting.Conn
+		if c, err = remoting.Dial(addr); err == nil {
+			_, err = c.Send("Ready", 0, nil, []byte("ready"))
+			c.Close()
+			if err == nil {
+				return float64(time.Since(begin).Microseconds()) / 1000, nil
+			}
+		}
+		if ctx.Err() != nil || time.Since(begin) > 2*time.Minute {
+			return 0, errors.Join(ctx.Err(), err)
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
+
+// start measures from the start of the process to the first accepted message, on an empty directory.
+func start(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]float64, error) {
+	_, broker, stop, err := pair(ctx, h, side)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	broker.Kill()
+	if err := broker.Erase(); err != nil {
+		return nil, err
+	}
+	begin := time.Now()
+	if err := broker.Launch(); err != nil {
+		return nil, err
+	}
+	ms, err := accepted(ctx, broker.Addr, begin)
+	return map[string]float64{"first send ms": ms}, err
+}
+
+// settle is how long a server rests before its memory is looked at.
+const settle = 5 * time.Second
+
+// idle measures the memory of a broker and a name server that do nothing.
+func idle(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]float64, error) {
+	names, broker, stop, err := pair(ctx, h, side)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	time.Sleep(settle)
+	return map[string]float64{"broker MiB": residentMB(broker.PID()), "name server MiB": residentMB(names.PID())}, nil
+}
+
+// connections measures what 10,000 connections cost that sent something once.
+func connections(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]float64, error) {
+	_, broker, stop, err := pair(ctx, h, side)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	time.Sleep(settle)
+	before := residentMB(broker.PID())
+	const n = 10_000
+	conns := make([]*remoting.Conn, 0, n)
+	defer func() {
+		for _, c := range conns {
+			c.Close()
+		}
+	}()
+	for len(conns) < n {
+		c, err := remoting.Dial(broker.Addr)
+		if err != nil {
+			return nil, fmt.Errorf("connection %d: %w", len(conns), err)
+		}
+		conns = append(conns, c)
+		if _, _, err := c.Bounds("TBW102", 0); err != nil {
+			return nil, fmt.Errorf("connection %d: %w", len(conns), err)
+		}
+	}
+	time.Sleep(settle)
+	return map[string]float64{"more MiB": residentMB(broker.PID()) - before}, nil
+}
+
+// topics measures how long it takes to create 1,000 topics of 8 queues, and to send to each queue.
+func topics(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]float64, error) {
+	_, broker, stop, err := pair(ctx, h, side)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	c, err := remoting.Dial(broker.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	begin := time.Now()
+	const n, queues = 1000, 8
+	for i := range n {
+		if err := c.CreateTopic(fmt.Sprint("Topic", i), queues); err != nil {
+			return nil, err
+		}
+	}
+	created := time.Since(begin)
+	begin = time.Now()
+	err = pipeline(c, n*queues, func(i int) (string, int, []byte) {
+		return fmt.Sprint("Topic", i/queues), i % queues, []byte("hello")
+	})
+	return map[string]float64{"create s": created.Seconds(), "send s": time.Since(begin).Seconds(),
+		"broker MiB": residentMB(broker.PID())}, err
+}
+
+// crash fills a store with 2 GiB, kills the broker and measures its next start.
+func crash(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]float64, error) {
+	_, broker, stop, err := pair(ctx, h, side)
+	if err != nil {
+		return nil, err
+	}
+	defer stop()
+	c, err := remoting.Dial(broker.Addr)
+	if err != nil {
+		return nil, err
+	}
+	defer c.Close()
+	const size = 4000
+	body := make([]byte, size)
+	if err := pipeline(c, 2<<30/size, func(i int) (string, int, []byte) { return "Crash", i % 4, body }); err != nil {
+		return nil, err
+	}
+	broker.Kill()
+	begin := time.Now()
+	if err := broker.Launch(); err != nil {
+		return nil, err
+	}
+	ms, err := accepted(ctx, broker.Addr, begin)
+	return map[string]float64{"first send ms": ms}, err
+}
+
+// pipeline sends n messages with 64 in flight.
+func pipeline(c *remoting.Conn, n int, message func(i int) (topic string, queue int, body []byte)) error {
+	var wait sync.WaitGroup
+	var failed atomic.Value
+	window := make(chan struct{}, 64)
+	for i := 0; i < n && failed.Load() == nil; i++ {
+		topic, queue, body := message(i)
+		window <- struct{}{}
+		wait.Add(1)
+		c.Go(remoting.SendV2, remoting.SendFields(topic, queue, ""), body, func(f *remoting.Frame, err error) {
+			defer wait.Done()
+			<-window
+			if err == nil && f.Code != 0 {
+				err = &remoting.Error{Code: f.Code, Remark: f.Remark}
+			}
+			if err != nil {
+				failed.CompareAndSwap(nil, fmt.Errorf("send %d: %w", i, err))
+			}
+		})
+	}
+	wait.Wait()
+	err, _ := failed.Load().(error)
+	return err
+}
