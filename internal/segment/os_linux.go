@@ -56,11 +56,11 @@ func datasync(f *os.File) error {
 	}
 }
 
-// cached reports whether the page at off is in memory.
+// cached reports whether the page at off is in memory. Where the file system does not tell, it is taken to be.
 func cached(f *os.File, off int64) bool {
 	var b [1]byte
 	n, err := unix.Preadv2(int(f.Fd()), [][]byte{b[:]}, off, unix.RWF_NOWAIT)
-	return n == 1 && err == nil
+	return n == 1 && err == nil || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 func syncDir(dir string) error {

@@ -25,6 +25,13 @@ type checkpoint struct {
 	indexed                  int64
 }
 
+// position is a place between two records.
+type position struct {
+	End  int64 // the place
+	Last int64 // offset of the record before it, -1 if unknown
+	Time int64 // store time of that record, ms
+}
+
 const (
 	checkpointMagic = "SKUACKP1"
 	checkpointSize  = 132

@@ -69,16 +69,15 @@ func (s *Store) reserve() {
 
 // flusher is the state of the background flush.
 type flusher struct {
-	mu             sync.Mutex // held during a cycle
-	durable        position   // the log before it is on disk
-	written        position   // entries of all records before it are in queue files
-	synced         position   // and on disk
-	unsynced       map[*Queue]bool
-	warm           map[*Queue]int // queues with entries in memory, and the cycle of their last flush
-	cycle          int
-	lastSync       time.Time
-	syncAll        bool  // the next sync must reach files of which nothing is known
-	indexedAtStart int64 // from the checkpoint
+	mu       sync.Mutex // held during a cycle
+	durable  position   // the log before it is on disk
+	written  position   // entries of all records before it are in queue files
+	synced   position   // and on disk
+	unsynced map[*Queue]bool
+	warm     map[*Queue]int // queues with entries in memory, and the cycle of their last flush
+	cycle    int
+	lastSync time.Time
+	syncAll  bool // the next sync must reach files of which nothing is known
 }
 
 // Pace of the background flush.

@@ -57,23 +57,6 @@ type commitLog struct {
 	reserver bell // rung when space runs short
 }
 
-// bell wakes one goroutine, once, however often it is rung before that goroutine looks.
-type bell struct {
-	rung atomic.Bool
-	c    chan struct{}
-}
-
-func newBell() bell { return bell{c: make(chan struct{}, 1)} }
-
-func (b *bell) ring() {
-	if !b.rung.Load() && b.rung.CompareAndSwap(false, true) {
-		b.c <- struct{}{}
-	}
-}
-
-// answer is called by the woken goroutine before it looks for work.
-func (b *bell) answer() { b.rung.Store(false) }
-
 // roomLocked waits until n bytes can be appended and returns where. It writes the blank that ends a file if they do not
 // fit there. n plus a blank must fit into a file, and four times into the ring.
 func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
@@ -293,18 +276,4 @@ func (l *commitLog) unmap() {
 	if ring := l.ring.Swap(nil); ring != nil {
 		ring.close()
 	}
-}
-
-// position returns the end of the log together with the offset of the last record before it.
-func (l *commitLog) position() position {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return position{End: l.end.Load(), Last: l.mu.last, Time: l.mu.lastTime}
-}
-
-// position is a place between two records.
-type position struct {
-	End  int64 // the place
-	Last int64 // offset of the record before it, -1 if unknown
-	Time int64 // store time of that record, ms
 }

@@ -1,12 +1,9 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"math"
 	"os"
-	"syscall"
 
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
@@ -82,7 +79,7 @@ func (r *recovery) replayStaged(last session) error {
 			s.own(stagingFile), from, end)
 	}
 	if end > from {
-		if err := s.log.run.WriteAt(old.slice2(from, end-from), from); err != nil {
+		if err := s.log.run.WriteAt(old.slice(from, end-from), from); err != nil {
 			return fmt.Errorf("store: the messages in %s cannot be written to the commit log: %w", s.own(stagingFile), err)
 		}
 		s.o.Log.Info("messages staged by the last run are written to the commit log", "from", from, "to", end)
@@ -190,11 +187,11 @@ func (r *recovery) restage(at int64) bool {
 		return false
 	}
 	left := min(r.s.o.SegmentSize-at%r.s.o.SegmentSize, r.staged.size)
-	b := r.staged.slice2(at, left)
+	b := r.staged.slice(at, left)
 	m, n, err := record.Decode(b)
 	switch {
 	case errors.Is(err, record.ErrBlank) && int64(n) == left:
-		next, _, err := record.Decode(r.staged.slice2(at+left, min(r.s.o.SegmentSize, r.staged.size)))
+		next, _, err := record.Decode(r.staged.slice(at+left, min(r.s.o.SegmentSize, r.staged.size)))
 		if err != nil || int64(next.LogOffset) != at+left {
 			return false
 		}
@@ -303,103 +300,3 @@ func (r *recovery) begin() error {
 	}
 	return nil
 }
-
-// beginStaging makes the ring, the abort file and the checkpoint those of a new session. When there is no space for the
-// ring, the store refuses messages until there is.
-func (s *Store) beginStaging() error {
-	l := s.log
-	if old := l.ring.Load(); old != nil {
-		old.begin(session{}, 0) // from here on only the segments count
-		if old.size != s.o.StagingSize {
-			l.unmap()
-			if err := os.Remove(s.own(stagingFile)); err != nil {
-				return fmt.Errorf("store: %w", err)
-			}
-		}
-	}
-	s.session = newSession()
-	if err := writeAbort(s.o.Dir, s.session); err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
-	if err := s.stage(); err != nil {
-		return err
-	}
-	return s.writeCheckpoints(false)
-}
-
-// stage opens the ring, if there is space for it.
-func (s *Store) stage() error {
-	l := s.log
-	if l.ring.Load() == nil {
-		ring, err := openRing(s.own(stagingFile), s.o.StagingSize)
-		if errors.Is(err, syscall.ENOSPC) {
-			l.refuse(&RefusedError{Reason: DiskFull, Detail: fmt.Sprintf("%s needs %d bytes; free space, the store then goes on by itself",
-				s.own(stagingFile), s.o.StagingSize), Err: err}, false)
-			return nil
-		}
-		if err != nil {
-			return err
-		}
-		ring.begin(s.session, l.end.Load())
-		l.ring.Store(ring)
-		return nil
-	}
-	l.ring.Load().begin(s.session, l.end.Load())
-	return nil
-}
-
-// slice2 is slice, for an n that may exceed what the ring holds behind off.
-func (r *ring) slice2(off, n int64) []byte { return r.slice(off, min(n, r.size)) }
-
-// scanner reads records one behind the other with large reads.
-type scanner struct {
-	run *segment.Run
-	buf []byte
-	at  int64 // of buf in the log
-}
-
-const scanSize = 1 << 20
-
-// record reads the record at at. It is good when it decodes and tells its own offset. The message's slices are valid
-// until the next call.
-func (r *scanner) record(at int64) (m record.Message, n int, err error) {
-	b, err := r.bytes(at, record.BlankSize)
-	if err != nil {
-		return m, 0, err
-	}
-	size := int64(int32(binary.BigEndian.Uint32(b)))
-	left := r.run.FileSize() - at%r.run.FileSize()
-	if size > record.BlankSize && size <= left && binary.BigEndian.Uint32(b[4:]) != record.MagicBlank {
-		if b, err = r.bytes(at, size); err != nil {
-			return m, 0, err
-		}
-	}
-	m, n, err = record.Decode(b)
-	if err == nil && int64(m.LogOffset) != at {
-		err = fmt.Errorf("%w: it says that it belongs at %d", record.ErrCorrupt, m.LogOffset)
-	}
-	return m, n, err
-}
-
-// bytes returns at least n bytes of the log from at on, all in one file.
-func (r *scanner) bytes(at, n int64) ([]byte, error) {
-	if at >= r.at && at+n <= r.at+int64(len(r.buf)) {
-		return r.buf[at-r.at:], nil
-	}
-	left := r.run.FileSize() - at%r.run.FileSize()
-	if n > left {
-		return nil, record.ErrShort
-	}
-	want := min(max(n, scanSize), left)
-	if int64(cap(r.buf)) < want {
-		r.buf = make([]byte, want)
-	}
-	r.buf, r.at = r.buf[:want], at
-	if err := r.run.ReadAt(r.buf, at); err != nil {
-		r.forget()
-		return nil, err
-	}
-	return r.buf, nil
-}
-
-func (r *scanner) forget() { r.buf, r.at = r.buf[:0], math.MinInt64 }

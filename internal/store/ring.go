@@ -123,9 +123,10 @@ func (r *ring) of(s session) (mine, sameBoot bool) {
 	return s != session{} && session(r.head[16:32]) == s, boot != session{} && session(r.head[32:48]) == boot
 }
 
-// slice is the n bytes of the log at off.
+// slice is the n bytes of the log at off, less if the ring is smaller.
 func (r *ring) slice(off, n int64) []byte {
 	at := off % r.size
+	n = min(n, r.size)
 	return r.data[at : at+n : at+n]
 }
 

@@ -1,0 +1,52 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"syscall"
+)
+
+// beginStaging makes the ring, the abort file and the checkpoint those of a new session. When there is no space for the
+// ring, the store refuses messages until there is.
+func (s *Store) beginStaging() error {
+	l := s.log
+	if old := l.ring.Load(); old != nil {
+		old.begin(session{}, 0) // from here on only the segments count
+		if old.size != s.o.StagingSize {
+			l.unmap()
+			if err := os.Remove(s.own(stagingFile)); err != nil {
+				return fmt.Errorf("store: %w", err)
+			}
+		}
+	}
+	s.session = newSession()
+	if err := writeAbort(s.o.Dir, s.session); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if err := s.stage(); err != nil {
+		return err
+	}
+	return s.writeCheckpoints(false)
+}
+
+// stage opens the ring, if there is space for it.
+func (s *Store) stage() error {
+	l := s.log
+	if l.ring.Load() == nil {
+		ring, err := openRing(s.own(stagingFile), s.o.StagingSize)
+		if errors.Is(err, syscall.ENOSPC) {
+			l.refuse(&RefusedError{Reason: DiskFull, Detail: fmt.Sprintf("%s needs %d bytes; free space, the store then goes on by itself",
+				s.own(stagingFile), s.o.StagingSize), Err: err}, false)
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		ring.begin(s.session, l.end.Load())
+		l.ring.Store(ring)
+		return nil
+	}
+	l.ring.Load().begin(s.session, l.end.Load())
+	return nil
+}
