@@ -225,7 +225,8 @@ func plainKey(text []byte, password string) ([]byte, error) {
 			continue
 		}
 		encrypted := block.Type == "ENCRYPTED PRIVATE KEY"
-		old := x509.IsEncryptedPEMBlock(block) //nolint:staticcheck // keys in this form exist, however weak it is
+		//lint:ignore SA1019 keys in this form exist, however weak it is
+		old := x509.IsEncryptedPEMBlock(block)
 		if !encrypted && !old {
 			return text, nil
 		}
@@ -236,7 +237,8 @@ func plainKey(text []byte, password string) ([]byte, error) {
 		if encrypted {
 			der, err = decryptPKCS8(block.Bytes, password)
 		} else {
-			der, err = x509.DecryptPEMBlock(block, []byte(password)) //nolint:staticcheck // as above
+			//lint:ignore SA1019 as above
+			der, err = x509.DecryptPEMBlock(block, []byte(password))
 		}
 		if err != nil {
 			return nil, err
