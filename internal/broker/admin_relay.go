@@ -58,7 +58,7 @@ func (b *Broker) consumeDirectly(f *wire.Frame) {
 
 // relay passes a request on to a consumer and its answer back. It blocks until then.
 func (b *Broker) relay(f *wire.Frame, group, id string, r *wire.Request) {
-	to, ok := b.clients.session(group, id)
+	to, ok := b.clients.contact(group, id)
 	if !ok {
 		refuse(f, command.StatusSystemError, "The Consumer <%s> <%s> not online", group, id)
 		return
@@ -90,7 +90,7 @@ func (b *Broker) consumerStatus(f *wire.Frame) {
 }
 
 func (b *Broker) askStatus(f *wire.Frame, h *command.ConsumerStatusHeader) {
-	members := b.clients.sessions(h.Group)
+	members := b.clients.contacts(h.Group)
 	if len(members) == 0 {
 		refuse(f, command.StatusSystemError, "No Any Consumer online in the consumer group: [%s]", h.Group)
 		return

@@ -84,7 +84,7 @@ func (b *Broker) resetAtMembers(f *wire.Frame, h *command.ResetOffsetHeader) {
 		refuse(f, command.StatusSystemError, "[reset-offset] reset offset failed, no topic in this broker. topic=%s", h.Topic)
 		return
 	}
-	members := b.clients.sessions(h.Group)
+	members := b.clients.contacts(h.Group)
 	if len(members) == 0 {
 		refuse(f, command.StatusConsumerNotOnline, "Consumer not online, so can not reset offset. Group: %s Topic: %s Timestamp: %d", h.Group, h.Topic, h.Timestamp)
 		return

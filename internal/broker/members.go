@@ -50,20 +50,20 @@ func (c *clients) consumerConns(group string) []*wire.Conn {
 	return slices.Collect(maps.Keys(g.members))
 }
 
-// session is a client that can be asked something.
-type session struct {
+// contact is a client that can be asked something.
+type contact struct {
 	conn     *wire.Conn
 	id       string
 	language command.Language
 	version  int32
 }
 
-// session finds a consumer of a group by client id.
-func (c *clients) session(group, id string) (session, bool) {
+// contact finds a consumer of a group by client id.
+func (c *clients) contact(group, id string) (contact, bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	if c.consumers[group] == nil {
-		return session{}, false
+		return contact{}, false
 	}
 	var newest *member
 	for _, m := range c.ids[id] {
@@ -72,24 +72,24 @@ func (c *clients) session(group, id string) (session, bool) {
 		}
 	}
 	if newest == nil {
-		return session{}, false
+		return contact{}, false
 	}
-	return session{newest.conn, newest.id, newest.language, newest.version}, true
+	return contact{newest.conn, newest.id, newest.language, newest.version}, true
 }
 
-// sessions returns the consumers of a group.
-func (c *clients) sessions(group string) []session {
+// contacts returns the consumers of a group.
+func (c *clients) contacts(group string) []contact {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	g := c.consumers[group]
 	if g == nil {
 		return nil
 	}
-	var all []session
+	var all []contact
 	for _, m := range g.members {
-		all = append(all, session{m.conn, m.id, m.language, m.version})
+		all = append(all, contact{m.conn, m.id, m.language, m.version})
 	}
-	slices.SortFunc(all, func(a, b session) int { return strings.Compare(a.id, b.id) })
+	slices.SortFunc(all, func(a, b contact) int { return strings.Compare(a.id, b.id) })
 	return all
 }
 
