@@ -46,6 +46,8 @@ type FailedError struct {
 	Op       string
 	Attempts []Attempt // the last eight
 	Hint     string    // what to do about it; may be empty
+
+	count int // attempts, those that are not kept too
 }
 
 // keep is how many attempts a FailedError keeps.
@@ -93,6 +95,7 @@ func (e *FailedError) Unwrap() []error {
 
 // add notes an attempt that began at start.
 func (e *FailedError) add(addr string, start time.Time, err error) {
+	e.count++
 	if len(e.Attempts) == keep {
 		e.Attempts = append(e.Attempts[:0], e.Attempts[1:]...)
 	}

@@ -167,6 +167,8 @@ func (m *member) findRoute(ctx context.Context, topic string) error {
 		}
 		select {
 		case <-time.After(100 * time.Millisecond):
+		case <-m.ctx.Done():
+			return ErrClosed
 		case <-ctx.Done():
 			return waited(err, start)
 		}

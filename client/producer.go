@@ -62,7 +62,7 @@ type Producer struct {
 	done   callbacks
 	tasks  tasks
 
-	ctx    context.Context // ends when Close has waited for all sends
+	ctx    context.Context // ends when Close begins; then no send waits for a route any more
 	stop   context.CancelFunc
 	mu     sync.Mutex // guards closed, against sends that begin
 	closed bool
@@ -99,8 +99,8 @@ func (p *Producer) Close() error {
 	}
 	p.closed = true
 	p.mu.Unlock()
-	p.sends.Wait()
 	p.stop()
+	p.sends.Wait()
 	p.done.close()
 	p.tasks.join()
 	p.c.removeProducer(p)
@@ -177,6 +177,7 @@ func (p *Producer) destination(ctx context.Context, x *parcel, avoid string) (sk
 	if r == nil {
 		ctx, cancel := p.within(ctx)
 		defer cancel()
+		defer context.AfterFunc(p.ctx, cancel)()
 		var err error
 		if r, err = p.c.writeRoute(ctx, x.topic); err != nil {
 			return skua.Queue{}, "", err
@@ -203,7 +204,7 @@ func (p *Producer) deliver(ctx context.Context, x *parcel, failed *FailedError, 
 	for {
 		queue, addr, err := p.destination(ctx, x, avoid)
 		if err != nil {
-			if len(failed.Attempts) == 0 {
+			if failed.count == 0 {
 				return nil, err
 			}
 			return nil, errors.Join(failed, err)
@@ -216,7 +217,7 @@ func (p *Producer) deliver(ctx context.Context, x *parcel, failed *FailedError, 
 		}
 		failed.add(addr, start, err)
 		failed.Hint = hint(err)
-		if len(failed.Attempts) > p.o.Retries || ctx.Err() != nil {
+		if failed.count > p.o.Retries || ctx.Err() != nil {
 			return nil, failed
 		}
 		p.reroute(ctx, x, addr, err)

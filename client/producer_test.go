@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
 )
 
 // readAll reads n messages of topic from the beginning, without a group.
@@ -218,5 +219,41 @@ func TestClosedProducer(t *testing.T) {
 	}
 	if err := p.Close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestCloseWhileWaiting: a send that waits for a route does not hold up Close.
+func TestCloseWhileWaiting(t *testing.T) {
+	c := open(t, "127.0.0.1:1")
+	p := newProducer(t, c, ProducerOptions{})
+	failed := make(chan error, 1)
+	go func() {
+		_, err := p.Send(deadline(t), &Message{Topic: "t", Body: []byte("x")})
+		failed <- err
+	}()
+	for waiting := false; !waiting; { // until the send has begun
+		c.routes.mu.Lock()
+		waiting = c.routes.topics["t"] != nil
+		c.routes.mu.Unlock()
+	}
+	begun := time.Now()
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+	if err := <-failed; err == nil || time.Since(begun) > 5*time.Second {
+		t.Errorf("Send: %v after %v", err, time.Since(begun))
+	}
+}
+
+func TestManyRetriesEnd(t *testing.T) {
+	f := newFake(t)
+	for range 20 {
+		f.sends = append(f.sends, command.StatusSystemBusy)
+	}
+	p := newProducer(t, open(t, f.addr), ProducerOptions{Retries: 10})
+	_, err := p.Send(deadline(t), &Message{Topic: "t", Body: []byte("x")})
+	var failed *FailedError
+	if !errors.As(err, &failed) || len(failed.Attempts) != keep || f.requests(command.SendMessageV2) != 11 {
+		t.Errorf("%d attempts: %v", f.requests(command.SendMessageV2), err)
 	}
 }

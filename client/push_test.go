@@ -415,3 +415,78 @@ func TestPushOptions(t *testing.T) {
 		t.Log(err)
 	}
 }
+
+// TestPushCloseDrains: handlers that run are waited for and what they consumed is committed; what waits is left.
+func TestPushCloseDrains(t *testing.T) {
+	c := open(t, nameServer(t))
+	topic, group := unique(t), unique(t)
+	p := newProducer(t, c, ProducerOptions{})
+	for i := range 10 {
+		if _, err := p.Send(deadline(t), &Message{Topic: topic, Body: fmt.Appendf(nil, "%d", i), ShardingKey: "one queue"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	box, release := newInbox(), make(chan struct{})
+	options := PushOptions{
+		Group: group, Subscriptions: []Subscription{{Topic: topic}}, Start: StartEarliest, Concurrency: 2,
+		Handler: func(ctx context.Context, m *Received) error { box.add(m); <-release; return ctx.Err() },
+	}
+	consumer := newPush(t, c, options)
+	box.await(t, 2)
+	closed := make(chan error)
+	go func() { closed <- consumer.Close() }()
+	select {
+	case <-closed:
+		t.Error("Close did not wait for the handlers")
+	case <-time.After(50 * time.Millisecond):
+	}
+	close(release)
+	if err := <-closed; err != nil {
+		t.Fatal(err)
+	}
+	if len(box.all) != 2 {
+		t.Errorf("%d messages were handled", len(box.all))
+	}
+	rest := newInbox()
+	options.Handler = rest.handle
+	newPush(t, c, options)
+	rest.await(t, 8)
+	if rest.by["0"]+rest.by["1"] != 0 {
+		t.Errorf("messages came again: %v", rest.by)
+	}
+}
+
+// TestPushCloseEndsContext: a handler that hangs learns that time is up; its message comes again.
+func TestPushCloseEndsContext(t *testing.T) {
+	c := open(t, nameServer(t))
+	topic, group := unique(t), unique(t)
+	sendN(t, newProducer(t, c, ProducerOptions{}), topic, "x", 1)
+	box := newInbox()
+	options := PushOptions{
+		Group: group, Subscriptions: []Subscription{{Topic: topic}}, Start: StartEarliest, DrainTimeout: 10 * time.Millisecond,
+		Handler: func(ctx context.Context, m *Received) error { box.add(m); <-ctx.Done(); return RetryAt(1, ctx.Err()) },
+	}
+	consumer := newPush(t, c, options)
+	box.await(t, 1)
+	if err := consumer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	again := newInbox()
+	options.Handler = again.handle
+	newPush(t, c, options)
+	again.await(t, 1)
+}
+
+func TestOneConsumerOfAGroup(t *testing.T) {
+	c := open(t, nameServer(t))
+	topic, group := unique(t), unique(t)
+	options := PushOptions{Group: group, Subscriptions: []Subscription{{Topic: topic}}, Handler: newInbox().handle}
+	first := newPush(t, c, options)
+	if _, err := c.PushConsumer(deadline(t), options); err == nil {
+		t.Error("two consumers of one group in one client")
+	}
+	if err := first.Close(); err != nil {
+		t.Fatal(err)
+	}
+	newPush(t, c, options)
+}
