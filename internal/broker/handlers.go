@@ -49,10 +49,10 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 	command.GetConsumerListByGroup: (*Broker).consumerList,
 	command.LockBatchMQ:            (*Broker).lockBatch,
 	command.UnlockBatchMQ:          (*Broker).unlockBatch,
-	command.ConsumerSendMsgBack:    inBackground((*Broker).sendBack),
+	command.ConsumerSendMsgBack:    reading((*Broker).sendBack),
 
-	command.QueryMessage:      inBackground((*Broker).queryMessage),
-	command.ViewMessageByID:   inBackground((*Broker).viewMessage),
+	command.QueryMessage:      reading((*Broker).queryMessage),
+	command.ViewMessageByID:   reading((*Broker).viewMessage),
 	command.QueryConsumeQueue: inBackground((*Broker).queryQueue),
 
 	command.GetBrokerRuntimeInfo: inBackground((*Broker).runtimeInfo),
@@ -121,6 +121,14 @@ func inBackground(serve func(*Broker, *wire.Frame)) func(*Broker, *wire.Frame) {
 	return func(b *Broker, req *wire.Frame) {
 		own := req.Clone()
 		b.admin.run(req.Call(), func() { serve(b, own) })
+	}
+}
+
+// reading is inBackground for requests that read messages, so that reports of administrators delay them not.
+func reading(serve func(*Broker, *wire.Frame)) func(*Broker, *wire.Frame) {
+	return func(b *Broker, req *wire.Frame) {
+		own := req.Clone()
+		b.cold.run(req.Call(), func() { serve(b, own) })
 	}
 }
 
