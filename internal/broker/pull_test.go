@@ -370,3 +370,48 @@ func (p *peer) committed(group, topic string, queue int32) skua.QueueOffset {
 	}
 	return skua.QueueOffset(r.Offset)
 }
+
+func TestHeldPullsAreBounded(t *testing.T) {
+	d := openDoor(t, "maxHeldPulls", "1")
+	d.peer.createTopic("T", 1)
+	first := d.peer.held(pullHeader("T", 0), 10*time.Second)
+	until(t, "pull is held", func() bool { return d.b.HeldPulls() == 1 })
+	if f := <-d.peer.held(pullHeader("T", 0), time.Hour); command.Status(f.Code) != command.StatusPullNotFound {
+		t.Errorf("pull beyond the limit: %d %s", f.Code, f.Remark)
+	}
+	d.peer.send("T", "x")
+	if f := <-first; f.Code != 0 {
+		t.Errorf("held pull: %d %s", f.Code, f.Remark)
+	}
+}
+
+func TestShortPolling(t *testing.T) {
+	d := openDoor(t, "longPollingEnable", "false", "shortPollingTimeMills", "100")
+	d.peer.createTopic("T", 1)
+	begin := time.Now()
+	if f := <-d.peer.held(pullHeader("T", 0), time.Hour); command.Status(f.Code) != command.StatusPullNotFound {
+		t.Errorf("got %d %s", f.Code, f.Remark)
+	}
+	if took := time.Since(begin); took < 100*time.Millisecond {
+		t.Errorf("answered after %v", took)
+	}
+}
+
+func TestResetWakesHeldPull(t *testing.T) {
+	d := openDoor(t)
+	for range 5 {
+		d.peer.send("T", "x")
+	}
+	d.peer.commitAs("G", "T", 0, 5)
+	answer := d.peer.held(pullHeader("T", 5), 10*time.Second)
+	until(t, "pull is held", func() bool { return d.b.HeldPulls() == 1 })
+	to := skua.QueueOffset(2)
+	d.peer.must(command.InvokeBrokerToResetOffset, &command.ResetOffsetHeader{Group: "G", Topic: "T", QueueID: 0, Offset: &to, Force: true}, nil)
+	f := <-answer
+	if command.Status(f.Code) != command.StatusPullOffsetMoved || string(f.Remark) != "OFFSET_RESET" || pullResponse(t, f).NextOffset != 2 {
+		t.Errorf("got %d %s, next %d", f.Code, f.Remark, pullResponse(t, f).NextOffset)
+	}
+	if off := d.peer.committed("G", "T", 0); off != 2 {
+		t.Errorf("committed %d", off)
+	}
+}
