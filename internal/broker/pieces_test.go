@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"unsafe"
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/record"
@@ -172,5 +173,12 @@ func TestPageSurvivesOddRequests(t *testing.T) {
 				t.Errorf("seq %d most %d: page %+v of %d", seq, most, p, len(got))
 			}
 		}
+	}
+}
+
+// Held pulls come in tens of thousands.
+func TestHeldPullIsSmall(t *testing.T) {
+	if size := unsafe.Sizeof(pull{}); size > 512 {
+		t.Errorf("a held pull takes %d bytes", size)
 	}
 }

@@ -73,7 +73,7 @@ func openTopics(path string, s *store.Store, st *stats, log *slog.Logger) (*topi
 	}
 	for name, c := range ts.saved.Topics {
 		c.Name = name
-		if err := checkQueues(&c); err != nil || skua.ValidateTopic(name) != nil {
+		if err := checkLoaded(&c); err != nil {
 			log.Warn("topic in file is invalid and left out", "file", path, "topic", name, "error", err)
 			continue
 		}
@@ -306,6 +306,15 @@ func (ts *topics) systemNames() []string {
 	}
 	slices.Sort(names)
 	return slices.Compact(names)
+}
+
+// checkLoaded returns nil if a topic from a file can be served. Java brokers have made topics with names that clients
+// cannot choose, such as those of pop retries with a plus.
+func checkLoaded(c *command.TopicConfig) error {
+	if c.Name == "" || c.Name == "." || c.Name == ".." || len(c.Name) > skua.MaxRetryTopicName || strings.ContainsAny(c.Name, "/\\\x00") {
+		return fmt.Errorf("the name cannot be that of a directory")
+	}
+	return checkQueues(c)
 }
 
 // checkQueues returns nil if the numbers of queues and the permission make sense.

@@ -261,3 +261,24 @@ func TestLostTopicsAreMissed(t *testing.T) {
 		t.Errorf("%d messages", len(got))
 	}
 }
+
+func TestTopicsOfFileAreCheckedOnly(t *testing.T) {
+	d := openDoor(t)
+	d.close()
+	path := filepath.Join(d.o.StorePathRootDir, "config", "topics.json")
+	data, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	text := strings.Replace(string(data), `"topicConfigTable":{`, `"topicConfigTable":{"%RETRY%G+T":{"perm":6,"readQueueNums":1,"writeQueueNums":1},
+		"../evil":{"perm":6,"readQueueNums":1,"writeQueueNums":1},"Huge":{"perm":6,"readQueueNums":2000000000,"writeQueueNums":1},`, 1)
+	if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d.start()
+	if n := d.log.count("topic in file is invalid and left out"); n != 2 {
+		t.Errorf("%d topics left out", n)
+	}
+	d.peer.must(command.GetTopicConfig, &command.TopicHeader{Topic: "%RETRY%G+T"}, nil)
+	d.peer.refused(17, "No topic", command.GetTopicConfig, &command.TopicHeader{Topic: "../evil"}, nil)
+}
