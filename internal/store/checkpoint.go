@@ -12,15 +12,14 @@ import (
 
 // checkpoint is Skua's own, in <Dir>/skua/checkpoint. It bounds what a start has to read.
 //
-//	0 8s "SKUACKP1" | 8 16s session | 24 16s boot id | 40 i64 clean (1: nothing was appended after)
-//	48, 72, 96 position each of: the log that is on disk, the queue entries in files, the queue entries on disk
-//	120 i64 log offset before which everything is indexed | 128 u32 CRC-32 of the bytes before
+//	0 8s "SKUACKP1" | 8 16s session | 24 16s boot id
+//	40, 64, 88 position each of: the log that is on disk, the queue entries in files, the queue entries on disk
+//	112 i64 log offset before which everything is indexed | 120 u32 CRC-32 of the bytes before
 //
 // A position is i64 end, i64 offset of the record that ends there, i64 its store time. It is written over in place: it is
 // shorter than a disk sector, and a torn one fails its CRC, which only makes the start longer.
 type checkpoint struct {
 	session, boot            session
-	clean                    bool
 	durable, written, synced position
 	indexed                  int64
 }
@@ -34,19 +33,14 @@ type position struct {
 
 const (
 	checkpointMagic = "SKUACKP1"
-	checkpointSize  = 132
+	checkpointSize  = 124
 )
 
 func (c checkpoint) encode() []byte {
 	b := append(make([]byte, 0, checkpointSize), checkpointMagic...)
 	b = append(b, c.session[:]...)
 	b = append(b, c.boot[:]...)
-	var clean uint64
-	if c.clean {
-		clean = 1
-	}
 	e := binary.BigEndian
-	b = e.AppendUint64(b, clean)
 	for _, p := range []position{c.durable, c.written, c.synced} {
 		b = e.AppendUint64(b, uint64(p.End))
 		b = e.AppendUint64(b, uint64(p.Last))
@@ -67,12 +61,11 @@ func decodeCheckpoint(b []byte) (c checkpoint, ok bool) {
 	}
 	copy(c.session[:], b[8:])
 	copy(c.boot[:], b[24:])
-	c.clean = e.Uint64(b[40:]) == 1
 	for i, p := range []*position{&c.durable, &c.written, &c.synced} {
-		f := b[48+24*i:]
+		f := b[40+24*i:]
 		p.End, p.Last, p.Time = int64(e.Uint64(f)), int64(e.Uint64(f[8:])), int64(e.Uint64(f[16:]))
 	}
-	c.indexed = int64(e.Uint64(b[120:]))
+	c.indexed = int64(e.Uint64(b[112:]))
 	return c, true
 }
 
@@ -103,10 +96,10 @@ func decodeJavaTimes(b []byte) (j javaTimes) {
 }
 
 // writeCheckpoints notes how far everything is, for Java and for ourselves.
-func (s *Store) writeCheckpoints(clean bool) error {
+func (s *Store) writeCheckpoints() error {
 	f := &s.flusher
 	f.mu.Lock()
-	c := checkpoint{session: s.session, boot: bootID(), clean: clean, durable: f.durable, written: f.written, synced: f.synced}
+	c := checkpoint{session: s.session, boot: bootID(), durable: f.durable, written: f.written, synced: f.synced}
 	f.mu.Unlock()
 	c.indexed = s.index.position()
 	j := javaTimes{log: c.durable.Time, queues: c.synced.Time, index: s.index.flushedTime(), queuesEnd: c.synced.End}

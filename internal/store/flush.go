@@ -121,7 +121,7 @@ func (s *Store) flushCycle() {
 		s.writeFailed(err)
 		return
 	}
-	if err := s.writeCheckpoints(false); err != nil {
+	if err := s.writeCheckpoints(); err != nil {
 		s.o.Log.Warn("checkpoint cannot be written; the next start may take longer", "err", err)
 	}
 }
@@ -196,6 +196,7 @@ func (s *Store) flushQueues(dirty []*Queue) error {
 	}
 	if ring := s.log.ring.Load(); len(f.warm) == 0 && ring != nil {
 		ring.relax()
+		s.index.relax()
 	}
 	return nil
 }

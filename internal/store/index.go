@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/record"
 )
@@ -323,6 +325,18 @@ func (x *indexer) close() error {
 		x.full.Store(max(x.full.Load(), x.files[n-1].endTime()))
 	}
 	return nil
+}
+
+// relax gives the memory of the mapped files back to the system, which keeps the bytes.
+func (x *indexer) relax() {
+	if x == nil {
+		return
+	}
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	for _, f := range x.files {
+		_ = unix.Madvise(f.mem, unix.MADV_DONTNEED)
+	}
 }
 
 func (x *indexer) unmap() {

@@ -27,7 +27,7 @@ func (s *Store) beginStaging() error {
 	if err := s.stage(); err != nil {
 		return err
 	}
-	return s.writeCheckpoints(false)
+	return s.writeCheckpoints()
 }
 
 // stage opens the ring, if there is space for it.

@@ -152,7 +152,7 @@ func (s *Store) closeClean() error {
 	if err := s.log.run.DropEmpty(s.log.end.Load()); err != nil {
 		return err
 	}
-	if err := s.writeCheckpoints(true); err != nil {
+	if err := s.writeCheckpoints(); err != nil {
 		return err
 	}
 	if err := os.Remove(filepath.Join(s.o.Dir, abortFile)); err != nil {
