@@ -39,7 +39,7 @@ func Rewrite(data []byte, changes []Pair) []byte {
 // closed is the text of a line such that another may follow.
 func closed(l logicalLine) []byte {
 	text := bytes.TrimSuffix(l.text, []byte("\n"))
-	if !l.comment && continues(text) {
+	if !l.comment && continues(l.text) {
 		text = text[:len(text)-1]
 	}
 	return append(slices.Clip(text), '\n')

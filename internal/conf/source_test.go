@@ -70,6 +70,7 @@ func TestRewrite(t *testing.T) {
 		{"the last that counts", "a=1\na=2\n", []conf.Pair{{Key: "a", Value: "3"}}, "a=1\na=3\n"},
 		{"appended", "a=1", []conf.Pair{{Key: "b", Value: "2"}}, "a=1\nb=2\n"},
 		{"appended to an open line", "a=1\\", []conf.Pair{{Key: "b", Value: "2"}}, "a=1\nb=2\n"},
+		{"appended to a line continued by a blank one", "a=1\\\n\n", []conf.Pair{{Key: "b", Value: "2"}}, "a=1\\\n\nb=2\n"},
 		{"into nothing", "", []conf.Pair{{Key: "b", Value: `C:\x`}}, "b=C:\\\\x\n"},
 		{"escaped", "", []conf.Pair{{Key: "a b", Value: " 中\n😀"}}, "a\\ b=\\ \\u4e2d\\n\\ud83d\\ude00\n"},
 	} {
@@ -82,7 +83,7 @@ func TestRewrite(t *testing.T) {
 // FuzzParse compares with the library that reads the file as a whole, which tells no line numbers, and checks that a
 // setting put into any file is read back from it.
 func FuzzParse(f *testing.F) {
-	for _, s := range []string{"", "a=1\nb:2\n", "a\\\n b=1", "# x\\\na=\\u0041\\", "a=1\r\nb=2\rc", "=", "\\", "a\\=b = c\\:d"} {
+	for _, s := range []string{"", "a=1\nb:2\n", "a\\\n b=1", "# x\\\na=\\u0041\\", "a=1\r\nb=2\rc", "=", "\\", "a\\=b = c\\:d", "\\\n\n"} {
 		f.Add(s)
 	}
 	whole := properties.Loader{Encoding: properties.ISO_8859_1, DisableExpansion: true}
