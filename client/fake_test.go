@@ -24,6 +24,7 @@ type fake struct {
 	pulls   []skua.QueueOffset // offsets that were asked for; pulls are never answered
 	clients map[string]*wire.Conn
 	sends   []command.Status // answers to the next sends; then success
+	refuse  bool             // no lock is given
 	news    chan struct{}
 }
 
@@ -73,6 +74,15 @@ func (f *fake) handle(req *wire.Frame) {
 		r.Body = f.marshal(list)
 	case command.QueryConsumerOffset:
 		r.Header = &command.OffsetResponse{Offset: 5}
+	case command.LockBatchMQ:
+		var body command.LockBatch
+		if err := fastjson.Unmarshal(req.Body, &body); err != nil {
+			f.t.Error(err)
+		}
+		if f.refuse {
+			body.Queues = nil
+		}
+		r.Body = f.marshal(command.LockBatchResponse{Locked: body.Queues})
 	case command.PullMessage:
 		var h command.PullHeader
 		if err := h.Decode(req.Ext); err != nil {

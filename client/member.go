@@ -343,7 +343,7 @@ func (m *member) open(ctx context.Context, sub *subscription, queues []skua.Queu
 	}
 	wg.Wait()
 	if slices.Contains(isNew, true) && !m.loner && !skua.IsRetryTopic(sub.topic) {
-		m.c.log.Info("group is new on queues", "group", m.group, "topic", sub.topic, "queues", queues, "rule", m.start.where(), "start", offsets)
+		m.c.log.Info("group is new on queues", "group", m.group, "topic", sub.topic, "queues", len(queues), "rule", m.start.where())
 	}
 	for i, q := range queues {
 		if errs[i] != nil {

@@ -231,7 +231,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 		_, err := p.Send(deadline(t), &Message{Topic: "t", Body: []byte("x")})
 		failed <- err
 	}()
-	for waiting := false; !waiting; { // until the send has begun
+	for waiting := false; !waiting; time.Sleep(time.Millisecond) { // until the send has begun
 		c.routes.mu.Lock()
 		waiting = c.routes.topics["t"] != nil
 		c.routes.mu.Unlock()

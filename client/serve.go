@@ -160,8 +160,10 @@ func (m *member) info() command.ConsumerRunningInfo {
 func (l *line) infoLocked() command.ProcessQueue {
 	p := command.ProcessQueue{
 		CachedMessages: int32(len(l.entries)), CachedMiB: int32(l.bytes >> 20), CommitOffset: l.positionLocked(), Dropped: l.dropped,
-		LastPull: l.lastPull.UnixMilli(), LastConsume: max(l.lastDone.UnixMilli(), 0), LastLock: l.locked.UnixMilli(),
-		Locked: l.m.orderly && l.lockedLocked(),
+		LastPull: l.lastPull.UnixMilli(), LastConsume: max(l.lastDone.UnixMilli(), 0),
+	}
+	if l.m.orderly && !l.m.broadcast {
+		p.Locked, p.LastLock = l.lockedLocked(), l.locked.UnixMilli()
 	}
 	if n := len(l.entries); n > 0 {
 		p.CachedMinOffset, p.CachedMaxOffset = l.entries[0].m.Offset, l.entries[n-1].m.Offset

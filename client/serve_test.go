@@ -152,3 +152,38 @@ func TestSendStatuses(t *testing.T) {
 		}
 	}
 }
+
+// TestLockLost: a queue that another member locked is given up without a commit, and locked again when that is possible.
+func TestLockLost(t *testing.T) {
+	f := newFake(t)
+	o := quickOptions(t, f.addr)
+	o.rebalance, o.commit, o.lockRenew = 50*time.Millisecond, time.Hour, 20*time.Millisecond
+	c, err := Open(t.Context(), o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	f.mu.Lock()
+	f.refuse = true
+	f.mu.Unlock()
+	newPush(t, c, PushOptions{Group: "g", Subscriptions: []Subscription{{Topic: "t"}}, Orderly: true, Handler: newInbox().handle})
+	refusals := func() { f.await("refusals", func() bool { return f.count(command.LockBatchMQ) > 3 }) }
+	refusals()
+	lock := func(ok bool) {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		f.refuse, f.seen, f.pulls = !ok, nil, nil
+	}
+	if n := f.requests(command.PullMessage); n != 0 {
+		t.Errorf("%d pulls without a lock", n)
+	}
+	for range 2 {
+		lock(true)
+		f.pulled(5)
+		lock(false)
+		refusals()
+		if n := f.requests(command.UpdateConsumerOffset) + f.requests(command.UnlockBatchMQ); n != 0 {
+			t.Errorf("%d commits and unlocks of a lost queue", n)
+		}
+	}
+}
