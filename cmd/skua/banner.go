@@ -15,9 +15,14 @@ import (
 func banner(a node.Addresses, o *broker.Options, advertisedFrom string) string {
 	_, port, _ := net.SplitHostPort(a.Broker)
 	n, _ := strconv.Atoi(port)
-	reach := ""
+	reach := "whoever reaches it can read and write"
 	if loopback(o.BrokerIP1) {
-		reach = "; this machine only, --host ADDRESS opens it to the network"
+		reach = "this machine only, --host ADDRESS opens it to the network"
+	}
+	names := a.Nameserver
+	if wildcard(o.BindAddress) {
+		_, namesPort, _ := net.SplitHostPort(a.Nameserver)
+		names = net.JoinHostPort(o.BindAddress, namesPort) + ", from elsewhere " + net.JoinHostPort(o.BrokerIP1, namesPort)
 	}
 	durable := "in the page cache of this machine: survives a killed process, not a power cut; flushDiskType=SYNC_FLUSH survives both"
 	if o.FlushDiskType == "SYNC_FLUSH" {
@@ -29,9 +34,9 @@ func banner(a node.Addresses, o *broker.Options, advertisedFrom string) string {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "Skua is ready.\n")
-	fmt.Fprintf(&b, "  name server   %s\n", a.Nameserver)
+	fmt.Fprintf(&b, "  name server   %s\n", names)
 	fmt.Fprintf(&b, "  broker        %s, fast port %d, %s of %s\n", net.JoinHostPort(o.BindAddress, port), n-2, o.BrokerName, o.BrokerClusterName)
-	fmt.Fprintf(&b, "  advertised    %s (from %s%s)\n", a.Broker, advertisedFrom, reach)
+	fmt.Fprintf(&b, "  advertised    %s (from %s; %s)\n", a.Broker, advertisedFrom, reach)
 	fmt.Fprintf(&b, "  data          %s\n", o.StorePathRootDir)
 	fmt.Fprintf(&b, "  acknowledged  %s\n", durable)
 	fmt.Fprintf(&b, "Next:\n")

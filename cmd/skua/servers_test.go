@@ -178,6 +178,18 @@ func TestServer(t *testing.T) {
 	}
 }
 
+func TestServerOnAllAddresses(t *testing.T) {
+	r, a := startServer(t, "--host", "0.0.0.0", "brokerIP1=203.0.113.7")
+	if !strings.HasPrefix(a.Nameserver, "127.0.0.1:") || !strings.HasPrefix(a.Broker, "203.0.113.7:") {
+		t.Errorf("ready file: %+v", a)
+	}
+	for _, want := range []string{"0.0.0.0:", "from elsewhere 203.0.113.7:", "(from command line; whoever reaches it can read and write)"} {
+		if !strings.Contains(r.out.String(), want) {
+			t.Errorf("%q is missing in the banner\n%s", want, r.out)
+		}
+	}
+}
+
 func TestServerTakesSettings(t *testing.T) {
 	file := write(t, "broker.conf", "brokerName=from-file\nbrokerClusterName = C1\nflushDiskType=ASYNC_FLUSH\nbrokerip1=10.0.0.1\nsendMessageThreadPoolNums=16\n")
 	r, _ := startServer(t, "-c", file, "flushDiskType=SYNC_FLUSH")
