@@ -3,6 +3,8 @@ package client
 import (
 	"context"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -10,6 +12,7 @@ import (
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -21,7 +24,10 @@ type fake struct {
 
 	mu      sync.Mutex // guards the following
 	seen    []command.Code
-	pulls   []skua.QueueOffset // offsets that were asked for; pulls are never answered
+	pulls   []skua.QueueOffset // offsets that were asked for
+	onPull  []wire.Response    // answers to the next pulls; then none
+	onBack  []command.Status   // answers to the next messages sent back; then success
+	commits []skua.QueueOffset
 	clients map[string]*wire.Conn
 	sends   []command.Status // answers to the next sends; then success
 	refuse  bool             // no lock is given
@@ -89,8 +95,22 @@ func (f *fake) handle(req *wire.Frame) {
 			f.t.Error(err)
 		}
 		f.pulls = append(f.pulls, skua.QueueOffset(h.QueueOffset))
-		f.tell()
-		return
+		if len(f.onPull) == 0 {
+			f.tell()
+			return
+		}
+		r, f.onPull = f.onPull[0], f.onPull[1:]
+	case command.ConsumerSendMsgBack:
+		if len(f.onBack) > 0 {
+			r.Status, r.Remark = f.onBack[0], "as the test wants"
+			f.onBack = f.onBack[1:]
+		}
+	case command.UpdateConsumerOffset:
+		var h command.OffsetHeader
+		if err := h.Decode(req.Ext); err != nil {
+			f.t.Error(err)
+		}
+		f.commits = append(f.commits, skua.QueueOffset(h.CommitOffset))
 	case command.SendMessageV2:
 		r.Header = &command.SendResponse{MsgID: []byte("7F000001"), QueueOffset: 3}
 		if len(f.sends) > 0 {
@@ -176,6 +196,31 @@ func (f *fake) ask(c *Client, r *wire.Request) *wire.Frame {
 func (f *fake) pulled(offset skua.QueueOffset) {
 	f.t.Helper()
 	f.await("a pull", func() bool { return len(f.pulls) > 0 && f.pulls[len(f.pulls)-1] == offset })
+}
+
+// committed waits until the last commit is of offset.
+func (f *fake) committed(offset skua.QueueOffset) {
+	f.t.Helper()
+	f.await("a commit", func() bool { return len(f.commits) > 0 && f.commits[len(f.commits)-1] == offset })
+}
+
+// offsets returns from where messages were pulled, and what was committed.
+func (f *fake) offsets() (pulls, commits []skua.QueueOffset) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.Clone(f.pulls), slices.Clone(f.commits)
+}
+
+// found is an answer to a pull with one message for each body, the first one at offset.
+func found(offset skua.QueueOffset, bodies ...string) wire.Response {
+	host := netip.MustParseAddrPort("127.0.0.1:10911")
+	var records []byte
+	for i, body := range bodies {
+		records = record.Append(records, &record.Message{
+			Topic: []byte("t"), Body: []byte(body), BornHost: host, StoreHost: host, QueueOffset: offset + skua.QueueOffset(i), LogOffset: 77,
+		})
+	}
+	return wire.Response{Header: &command.PullResponse{NextOffset: int64(offset) + int64(len(bodies))}, Body: records}
 }
 
 // requests returns how many requests with code have come.

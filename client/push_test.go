@@ -490,3 +490,52 @@ func TestOneConsumerOfAGroup(t *testing.T) {
 	}
 	newPush(t, c, options)
 }
+
+// TestPushOrderlyGivesUp: a message that cannot be handled holds up its queue until MaxReconsume, then it is a dead
+// letter.
+func TestPushOrderlyGivesUp(t *testing.T) {
+	c := open(t, nameServer(t))
+	topic, group := unique(t), unique(t)
+	p := newProducer(t, c, ProducerOptions{})
+	for _, body := range []string{"bad", "good"} {
+		if _, err := p.Send(deadline(t), &Message{Topic: topic, Body: []byte(body), ShardingKey: "k"}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	box := newInbox()
+	newPush(t, c, PushOptions{
+		Group: group, Subscriptions: []Subscription{{Topic: topic}}, Start: StartEarliest, Orderly: true, MaxReconsume: 2, RetryPause: time.Millisecond,
+		Handler: func(_ context.Context, m *Received) error {
+			box.add(m)
+			if string(m.Body) == "bad" {
+				return errors.New("no")
+			}
+			return nil
+		},
+	})
+	box.until(t, func() bool { return box.by["good"] > 0 })
+	if box.by["bad"] != 3 || string(box.all[3].Body) != "good" {
+		t.Errorf("the handler saw %v", box.by)
+	}
+	if dead := readAll(t, c, skua.DLQTopic(group), 1)[0]; string(dead.Body) != "bad" {
+		t.Errorf("the dead letter topic has %q", dead.Body)
+	}
+}
+
+func TestPushStartAt(t *testing.T) {
+	c := open(t, nameServer(t))
+	topic := unique(t)
+	p := newProducer(t, c, ProducerOptions{})
+	sendN(t, p, topic, "old", 8)
+	time.Sleep(5 * time.Millisecond) // times are stored in ms: those of old and new must differ
+	at := time.Now()
+	time.Sleep(5 * time.Millisecond)
+	sendN(t, p, topic, "new", 8)
+	readAll(t, c, topic, 16) // a broker may find times later than messages
+	box := newInbox()
+	newPush(t, c, PushOptions{Group: unique(t), Subscriptions: []Subscription{{Topic: topic}}, Start: StartAt(at), Handler: box.handle})
+	box.await(t, 8)
+	if box.by["old7"] != 0 || box.by["new0"] != 1 {
+		t.Errorf("the handler saw %v", box.by)
+	}
+}
