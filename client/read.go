@@ -3,6 +3,7 @@ package client
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -50,10 +51,8 @@ func (l *line) pull(epoch int) {
 			m.tasks.start(func() { l.failed(epoch, fmt.Errorf("%s: %w", addr, err), m.c.o.pullError) })
 			return
 		}
-		a := &answer{addr: addr, status: command.Status(f.Code), remark: string(f.Remark), body: bytes.Clone(f.Body), took: time.Since(asked), asked: h.QueueOffset}
-		if err := a.header.Decode(f.Ext); err != nil {
-			a.status, a.remark = command.StatusSystemError, err.Error()
-		}
+		a := newAnswer(f, addr)
+		a.asked, a.took = h.QueueOffset, time.Since(asked)
 		m.tasks.start(func() { l.answered(epoch, a) })
 	})
 }
@@ -100,6 +99,23 @@ type answer struct {
 	body   []byte
 	asked  int64 // offset
 	took   time.Duration
+}
+
+// newAnswer copies what is needed of f. Without an offset to go on at, an answer must not count: the queue would be read
+// from its beginning again.
+func newAnswer(f *wire.Frame, addr string) *answer {
+	a := &answer{addr: addr, status: command.Status(f.Code), remark: string(f.Remark), body: bytes.Clone(f.Body)}
+	err := a.header.Decode(f.Ext)
+	switch a.status {
+	case command.StatusSuccess, command.StatusPullNotFound, command.StatusPullRetryImmediately, command.StatusPullOffsetMoved:
+		if _, ok := f.Ext.Get("nextBeginOffset"); err == nil && (!ok || a.header.NextOffset < 0) {
+			err = errors.New("the answer has no nextBeginOffset")
+		}
+	}
+	if err != nil {
+		a.status, a.remark = command.StatusSystemError, err.Error()
+	}
+	return a
 }
 
 // answered files the messages of an answer and goes on pulling.
