@@ -8,9 +8,11 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/skuamq/skua/interop/cluster"
 	"github.com/skuamq/skua/interop/process"
+	"github.com/skuamq/skua/interop/remoting"
 )
 
 // pair starts a name server and a broker of one side. stop ends both.
@@ -22,7 +24,34 @@ func pair(ctx context.Context, h cluster.Host, side cluster.Side, settings ...st
 		names.Kill()
 		return nil, nil, nil, err
 	}
-	return names, broker, func() { broker.Kill(); names.Kill() }, nil
+	stop = func() { broker.Kill(); names.Kill() }
+	if err = createTopic(names, broker, "BenchmarkSkua", 8); err != nil {
+		stop()
+		return nil, nil, nil, err
+	}
+	return names, broker, stop, nil
+}
+
+// createTopic makes the topic of the loads, with the same queues on both sides, and waits for its route.
+func createTopic(names, broker *cluster.Server, topic string, queues int) error {
+	c, err := remoting.Dial(broker.Addr)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.CreateTopic(topic, queues); err != nil {
+		return err
+	}
+	n, err := remoting.Dial(names.Addr)
+	if err != nil {
+		return err
+	}
+	defer n.Close()
+	for end := time.Now().Add(20 * time.Second); ; time.Sleep(20 * time.Millisecond) {
+		if _, err = n.TopicRoute(topic); err == nil || time.Now().After(end) {
+			return err
+		}
+	}
 }
 
 // bench returns a measurement that warms a fresh broker up and then loads it with one mode of "skua bench".
