@@ -119,8 +119,15 @@ func (m *member) subscribe(subs []Subscription) error {
 			return fmt.Errorf("client: consumer group %s: %w", m.group, err)
 		}
 		m.mu.Lock()
-		m.subs[s.Topic] = sub
+		before := m.subs[s.Topic]
+		if before == nil {
+			m.subs[s.Topic] = sub
+		}
 		m.mu.Unlock()
+		if before != nil && (before.kind != sub.kind || before.expression != sub.expression) {
+			return fmt.Errorf("client: consumer group %s: topic %s is subscribed to as %q already: a consumer that wants %q has to be a new one",
+				m.group, s.Topic, before.expression, sub.expression)
+		}
 	}
 	return nil
 }

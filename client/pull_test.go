@@ -148,6 +148,15 @@ func TestPullGroup(t *testing.T) {
 	if got := poll(t, p1, 20); len(got) != 20 {
 		t.Errorf("polled %d messages: %v", len(got), got)
 	}
+	if err := p1.Subscribe(deadline(t), Subscription{Topic: topic, Tags: "other"}); err == nil {
+		t.Error("the subscription was changed")
+	}
+	if queues := p1.Assignment(); len(queues) != 4 || queues[0].Topic != topic {
+		t.Errorf("assignment %v", queues)
+	}
+	if err := p1.Subscribe(deadline(t), Subscription{Topic: topic + "-2"}); err != nil {
+		t.Error(err)
+	}
 	if err := p1.Commit(deadline(t)); err != nil {
 		t.Fatal(err)
 	}
