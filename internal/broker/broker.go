@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -155,7 +156,7 @@ func (b *Broker) bind(o *Options) error {
 	for try := 1; ; try++ {
 		main, err := net.Listen("tcp", o.bind(int(o.ListenPort)))
 		if err != nil {
-			return fmt.Errorf("listenPort: %w", err)
+			return listenError(int(o.ListenPort), err)
 		}
 		port := main.Addr().(*net.TCPAddr).Port
 		fast, err := net.Listen("tcp", o.bind(port-fastPortBelow))
@@ -168,6 +169,13 @@ func (b *Broker) bind(o *Options) error {
 			return fmt.Errorf("listenPort: %d is free, but the fast port %d below it is not: %w", port, fastPortBelow, err)
 		}
 	}
+}
+
+func listenError(port int, err error) error {
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return fmt.Errorf("port %d is in use by another program: stop it or set listenPort (%w)", port, err)
+	}
+	return fmt.Errorf("listenPort: %w", err)
 }
 
 // name sets the addresses that depend on the port.

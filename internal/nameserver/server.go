@@ -41,6 +41,9 @@ type Server struct {
 	ctx    context.Context // ends with the server
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup // everything that runs beside the handlers
+
+	life    sync.Mutex // orders the beginning of Serve and that of Shutdown
+	stopped bool       // guarded by life: Serve may not begin
 	slots  chan struct{}  // bounds the jobs that dial
 }
 
@@ -90,7 +93,9 @@ func (s *Server) Addr() string { return s.listener.Addr().String() }
 // Serve accepts connections until Shutdown, Close or the end of ctx, and then returns nil; or until accepting fails. It
 // is called once.
 func (s *Server) Serve(ctx context.Context) error {
-	s.jobs.Go(s.scan)
+	if !s.begin() {
+		return nil
+	}
 	stop := context.AfterFunc(ctx, func() { s.Close() })
 	err := s.wire.Serve(s.listener)
 	if !stop() {
@@ -99,9 +104,22 @@ func (s *Server) Serve(ctx context.Context) error {
 	return err
 }
 
+// begin starts what runs beside the handlers, unless the server was stopped already.
+func (s *Server) begin() bool {
+	s.life.Lock()
+	defer s.life.Unlock()
+	if !s.stopped {
+		s.jobs.Go(s.scan)
+	}
+	return !s.stopped
+}
+
 // Shutdown stops accepting, lets requests end until ctx does, and returns when all goroutines have ended. What clients
 // and brokers do not notice in time they learn by their broken connections.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.life.Lock()
+	s.stopped = true
+	s.life.Unlock()
 	err := s.wire.Shutdown(ctx)
 	s.listener.Close() // in case that it was never served
 	s.cancel()

@@ -461,6 +461,27 @@ func TestCloseWithoutServe(t *testing.T) {
 		c.Close()
 		t.Error("the port is still open")
 	}
+	if err := s.Serve(t.Context()); err != nil {
+		t.Error("Serve after Close:", err)
+	}
+}
+
+// Under the race detector it fails if Serve starts goroutines that Shutdown does not wait for.
+func TestCloseAsServeBegins(t *testing.T) {
+	for range 20 {
+		s, err := New(options(t), slog.New(slog.DiscardHandler))
+		if err != nil {
+			t.Fatal(err)
+		}
+		served := make(chan error, 1)
+		go func() { served <- s.Serve(context.Background()) }()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+	}
 }
 
 func TestOptionsAreChecked(t *testing.T) {
