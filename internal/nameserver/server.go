@@ -42,9 +42,9 @@ type Server struct {
 	cancel context.CancelFunc
 	jobs   sync.WaitGroup // everything that runs beside the handlers
 
-	life    sync.Mutex // orders the beginning of Serve and that of Shutdown
-	stopped bool       // guarded by life: Serve may not begin
-	slots  chan struct{}  // bounds the jobs that dial
+	life    sync.Mutex    // orders the beginning of Serve and that of Shutdown
+	stopped bool          // guarded by life: Serve may not begin
+	slots   chan struct{} // bounds the jobs that dial
 }
 
 // maxDials bounds the connections to brokers that are being made at a time.
