@@ -38,13 +38,27 @@ type fileKey struct {
 	start int64
 }
 
-// handle is an open file. refs and dropped are guarded by Disk.mu.
+// handle is an open file. What follows file is guarded by Disk.mu.
 type handle struct {
 	key     fileKey
 	file    *os.File
 	refs    int
 	dropped bool // no longer in the table; closed when refs is 0
 	at      *list.Element
+
+	uses  int    // since the last Relax
+	mem   []byte // the mapped file, nil if it is not; while refs is above 0 it stays
+	seen  chunks // of mem
+	noMap bool   // mapping it has failed; Relax lets it be tried again
+}
+
+// close gives everything back.
+func (h *handle) close() {
+	if h.mem != nil {
+		unmapFile(h.mem)
+		h.mem, h.seen = nil, nil
+	}
+	h.file.Close()
 }
 
 // NewDisk returns a Disk that keeps up to limit files open, more only while they are in use.
@@ -59,6 +73,7 @@ func (d *Disk) acquire(r *Run, start int64, create bool) (*handle, error) {
 	defer d.mu.Unlock()
 	if h := d.open[k]; h != nil {
 		h.refs++
+		h.uses++
 		d.lru.MoveToFront(h.at)
 		return h, nil
 	}
@@ -79,7 +94,7 @@ func (d *Disk) release(h *handle) {
 	last := h.dropped && h.refs == 0
 	d.mu.Unlock()
 	if last {
-		h.file.Close()
+		h.close()
 	}
 }
 
@@ -92,11 +107,13 @@ func (d *Disk) forget(r *Run, start int64) {
 	}
 }
 
-// Close closes all files. Runs may still be used; they open their files again.
+// Close closes all files, those in use as soon as they no longer are. Runs may still be used; they open their files again.
 func (d *Disk) Close() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.shrinkLocked(0)
+	for _, h := range d.open {
+		d.dropLocked(h)
+	}
 }
 
 func (d *Disk) shrinkLocked(limit int) {
@@ -114,7 +131,7 @@ func (d *Disk) dropLocked(h *handle) {
 	d.lru.Remove(h.at)
 	h.dropped = true
 	if h.refs == 0 {
-		h.file.Close()
+		h.close()
 	}
 }
 

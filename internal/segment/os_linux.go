@@ -3,6 +3,7 @@ package segment
 import (
 	"errors"
 	"os"
+	"unsafe"
 
 	"golang.org/x/sys/unix"
 )
@@ -61,6 +62,39 @@ func cached(f *os.File, off int64) bool {
 	var b [1]byte
 	n, err := unix.Preadv2(int(f.Fd()), [][]byte{b[:]}, off, unix.RWF_NOWAIT)
 	return n == 1 && err == nil || errors.Is(err, unix.EOPNOTSUPP)
+}
+
+// mapFile maps the first size bytes of f for reading, nil if that fails or the file is shorter.
+func mapFile(f *os.File, size int64) []byte {
+	if info, err := f.Stat(); err != nil || info.Size() < size || int64(int(size)) != size {
+		return nil
+	}
+	mem, err := unix.Mmap(int(f.Fd()), 0, int(size), unix.PROT_READ, unix.MAP_SHARED)
+	if err != nil {
+		return nil
+	}
+	return mem
+}
+
+func unmapFile(mem []byte) { _ = unix.Munmap(mem) }
+
+// resident reports whether the bytes from begin to end of mem are in memory, and whether all of mem is. mem begins with a
+// page and has chunkSize bytes at most.
+func resident(mem []byte, begin, end int64) (part, all bool) {
+	var pages [chunkSize >> 12]byte
+	if _, _, err := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(mem))), uintptr(len(mem)),
+		uintptr(unsafe.Pointer(&pages))); err != 0 {
+		return false, false
+	}
+	page := int64(os.Getpagesize())
+	part, all = true, true
+	for at := int64(0); at < int64(len(mem)); at += page {
+		if pages[at/page]&1 == 0 {
+			all = false
+			part = part && (at+page <= begin || at >= end)
+		}
+	}
+	return part, all
 }
 
 func syncDir(dir string) error {

@@ -172,20 +172,6 @@ func (r *Run) readFile(p []byte, off int64) error {
 	return err
 }
 
-// Cached reports whether the byte at off can be read without waiting for the disk, as far as the system tells.
-func (r *Run) Cached(off int64) bool {
-	start := r.Start(off)
-	if begin, end := r.Bounds(); start < begin || start >= end {
-		return false
-	}
-	h, err := r.disk.acquire(r, start, false)
-	if err != nil {
-		return false
-	}
-	defer r.disk.release(h)
-	return cached(h.file, off-start)
-}
-
 // WriteAt writes p at off, across files, and creates the files that it needs: the next ones, or the first one of an empty
 // run. After an error a part may have been written. It returns when the system has the bytes, which then survive the
 // process but not the machine.

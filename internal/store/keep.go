@@ -75,6 +75,8 @@ func (s *Store) keepLoop() {
 		case <-s.done.Done():
 			return
 		case <-tick.C:
+			s.logDisk.Relax()
+			s.queueDisk.Relax()
 			s.retain(false)
 			s.checkDisk()
 		case answer := <-s.diskCheck:

@@ -98,10 +98,10 @@ func (q *Queue) units(b []byte, from int64) (int, error) {
 	if run == nil {
 		return 0, segment.ErrOutside
 	}
-	if err := run.ReadAt(b[:n*unitSize], from*unitSize); err != nil {
-		return 0, err
+	if b = b[:n*unitSize]; run.Copy(b, from*unitSize, q.store.nowMs()) {
+		return int(n), nil
 	}
-	return int(n), nil
+	return int(n), run.ReadAt(b, from*unitSize)
 }
 
 // unit reads one entry.
@@ -118,12 +118,16 @@ func (q *Queue) unit(at int64) (unit, error) {
 	return u, nil
 }
 
-// cached reports whether the entries from off on are in memory, here or at the system.
-func (q *Queue) cached(off int64) bool {
+// peek reads the entry at at if it is in memory, here or at the system. now is the time in ms.
+func (q *Queue) peek(at, now int64) (unit, bool) {
 	q.mu.RLock()
-	run, here := q.run, off >= q.tailFrom
+	run, here := q.run, at >= q.tailFrom
 	q.mu.RUnlock()
-	return here || run != nil && run.Cached(off*unitSize)
+	if !here && (run == nil || !run.Cached(at*unitSize, now)) {
+		return unit{}, false
+	}
+	u, err := q.unit(at)
+	return u, err == nil
 }
 
 // search returns the first offset in [lo, hi) whose entry is as wanted, hi if none is. Entries that cannot be read count

@@ -59,7 +59,12 @@ type ReadRequest struct {
 	MaxMessages int
 	MaxBytes    int                       // of records; 0: no limit but Java's
 	Match       func(tagsCode int64) bool // nil: all
+	Mapped      bool                      // records may be views of mapped files, to be touched in Guard only
 }
+
+// Guard calls f, which may touch records of a Mapped read, and returns an error if a disk that fails let it down in the
+// middle. A Read that is not Mapped then gets what can be had, and tells what is wrong.
+func Guard(f func()) error { return segment.Guard(f) }
 
 // ReadResult holds records. It is reused by passing it again. A result must not be copied while it holds records, nor
 // used by two goroutines at a time.
@@ -72,6 +77,7 @@ type ReadResult struct {
 	Bytes int   // of Records
 	Err   error // a failure of the disk that ended the read early; messages from Next on may be there all the same
 	buf   *[]byte
+	pins  []segment.Mapping // that Records are views of
 	spans []span
 	scan  [unitChunk * unitSize]byte
 }
@@ -96,6 +102,10 @@ func (r *ReadResult) Release() {
 		readBuffers.Put(r.buf)
 	}
 	r.buf = nil
+	for i := range r.pins {
+		r.pins[i].Release()
+	}
+	r.pins = r.pins[:0]
 	clear(r.Records)
 	r.Records, r.Bytes = r.Records[:0], 0
 }
@@ -107,14 +117,9 @@ func (s *Store) Hot(q *Queue, off skua.QueueOffset) bool {
 	if o >= q.visible.Load() || o < q.min.Load() {
 		return true // there is nothing to read
 	}
-	if !q.cached(o) {
-		return false
-	}
-	u, err := q.unit(o)
-	if err != nil {
-		return false
-	}
-	return s.log.inRing(u.log) || s.inMemory(u.log) && s.log.run.Cached(u.log)
+	now := s.nowMs()
+	u, ok := q.peek(o, now)
+	return ok && (s.log.inRing(u.log) || s.inMemory(u.log) && s.log.run.Cached(u.log, now))
 }
 
 // inMemory is Java's guess whether a record is in memory: it is among the last 40 % of it.
@@ -186,7 +191,7 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 	}
 	out.Next = skua.QueueOffset(next)
 	if len(out.spans) > 0 {
-		s.load(out)
+		s.load(out, r.Mapped)
 	}
 	out.SuggestSlave = sel.last > 0 && !s.inMemory(sel.last)
 }
@@ -242,21 +247,41 @@ func (sel *selection) full(u unit) bool {
 	return count+1 > sel.r.MaxMessages || bytes+int(u.size) > min(sel.maxBytes, maxBytes) || count >= maxCount
 }
 
-// load reads the records of out.spans. Neighbours are read at once. What the log has no longer is left out; when the disk
-// fails, the read ends before it, so that no message is passed over.
-func (s *Store) load(out *ReadResult) {
-	out.buf = readBuffers.Get().(*[]byte)
-	if cap(*out.buf) < out.Bytes {
-		*out.buf = make([]byte, 0, out.Bytes)
+// load gets the records of out.spans.
+func (s *Store) load(out *ReadResult, mapped bool) {
+	if !mapped || segment.Guard(func() { s.gather(out, s.nowMs()) }) != nil {
+		out.Release()
+		s.gather(out, 0)
 	}
-	b := (*out.buf)[:out.Bytes]
+	if len(out.Records) == 0 {
+		out.Status = MessageWasRemoving
+	}
+}
+
+// gather makes the records of out.spans views of mapped files, or reads them, neighbours at once. What the log has no
+// longer is left out; when the disk fails, the read ends before it, so that no message is passed over. now is the time in
+// ms, 0 if nothing shall be mapped.
+func (s *Store) gather(out *ReadResult, now int64) {
+	room, free := 0, []byte(nil)
+	for _, sp := range out.spans {
+		room += int(sp.size)
+	}
 	out.Bytes = 0
 	for i := 0; i < len(out.spans); {
 		first, n, j := out.spans[i], int64(0), i
 		for ; j < len(out.spans) && out.spans[j].log == first.log+n; j++ {
 			n += int64(out.spans[j].size)
 		}
-		err := s.log.read(b[:n], first.log)
+		var err error
+		b := s.view(out, first.log, n, now)
+		if b == nil {
+			if out.buf == nil {
+				free = out.takeBuffer(room)
+			}
+			b, free = free[:n:n], free[n:]
+			err = s.log.read(b, first.log)
+		}
+		room -= int(n)
 		if err != nil && !errors.Is(err, segment.ErrOutside) {
 			out.Err, out.Next = err, skua.QueueOffset(first.off)
 			s.o.Log.Error("commit log cannot be read", "offset", first.log, "err", err)
@@ -271,18 +296,51 @@ func (s *Store) load(out *ReadResult) {
 			b = b[size:]
 		}
 	}
-	if len(out.Records) == 0 {
-		out.Status = MessageWasRemoving
-	}
 }
 
-// holds reports whether b is the record that a queue entry speaks of.
+// takeBuffer gives r a buffer of n bytes.
+func (r *ReadResult) takeBuffer(n int) []byte {
+	r.buf = readBuffers.Get().(*[]byte)
+	if cap(*r.buf) < n {
+		*r.buf = make([]byte, 0, n)
+	}
+	return (*r.buf)[:n]
+}
+
+// view returns the n bytes of the log at off as a part of a mapped file, which it pins, nil if they are to be read: from
+// the ring, whose bytes do not stay, or from the disk, for which a goroutine that touches memory would block others.
+func (s *Store) view(out *ReadResult, off, n, now int64) []byte {
+	l := s.log
+	if now <= 0 || l.inRing(off) || off+n > l.drained.Load() {
+		return nil
+	}
+	var b []byte
+	last := len(out.pins) - 1
+	if last >= 0 {
+		b = out.pins[last].View(off, n)
+	}
+	if b == nil {
+		m, ok := l.run.Map(off)
+		if !ok {
+			return nil
+		}
+		out.pins = append(out.pins, m)
+		last++
+		b = m.View(off, n)
+	}
+	if b == nil || !out.pins[last].Resident(off, n, now) {
+		return nil
+	}
+	return b
+}
+
+// holds reports whether b is the record that a queue entry speaks of. Its head tells enough: what the disk returns whole
+// was checked when it was written, and its readers check it again.
 func (s *Store) holds(b []byte, sp span) bool {
-	m, n, err := record.Decode(b)
-	if err == nil && n == int(sp.size) && int64(m.LogOffset) == sp.log {
+	if record.Begins(b, skua.LogOffset(sp.log)) {
 		return true
 	}
 	s.o.Log.Error("commit log does not hold the record that a queue points to; it is passed over", "offset", sp.log,
-		"size", sp.size, "queue offset", sp.off, "err", err)
+		"size", sp.size, "queue offset", sp.off)
 	return false
 }
