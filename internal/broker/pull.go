@@ -102,7 +102,7 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 	p := pulls.Get().(*pull)
 	*p = pull{b: b, call: req.Call(), topic: t, group: g, queue: t.queue(h.QueueID)}
 	p.request = store.ReadRequest{Offset: skua.QueueOffset(h.QueueOffset), MaxMessages: int(min(max(h.MaxMessages, 1), o.PullBatchMaxMessageCount)),
-		MaxBytes: int(max(h.MaxBytes, 0)), Match: match}
+		MaxBytes: int(max(h.MaxBytes, 0)), Match: match, Mapped: true}
 	if h.SysFlag&command.PullSuspend != 0 {
 		hold := h.SuspendTimeout
 		if !o.LongPollingEnable {
@@ -228,7 +228,12 @@ func (p *pull) answer(r *store.ReadResult, status command.Status) {
 	} else {
 		b.stats.missed()
 	}
-	p.call.Reply(&p.response)
+	if store.Guard(func() { p.call.Reply(&p.response) }) != nil {
+		// Nothing was sent. Reading without mappings tells what can be had.
+		p.request.Mapped = false
+		b.store.Read(p.queue, p.request, r)
+		p.answer(r, pullStatus(r.Status, p.request.Offset))
+	}
 }
 
 // resume goes on with a pull that was held.
