@@ -34,8 +34,9 @@ fuzz: ## each fuzz target for FUZZTIME
 interop: ## with Apache's clients and servers
 	cd interop && go test -count=1 -timeout 40m ./...
 
-bench: ## Go benchmarks, with allocations
+bench: ## Go benchmarks with allocations, then Skua beside the Java broker
 	go test -run '^$$' -bench . -benchmem ./...
+	cd interop && go run ./cmd/compare
 
 generate: ## docs/configuration.md
 	go generate ./...
