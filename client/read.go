@@ -173,22 +173,29 @@ func (l *line) arrived(epoch int, a *answer) {
 	l.pull(epoch)
 }
 
-// moved goes on where the broker says, because what was asked for is not, or not yet, there, or an operator reset the
-// offset of the group.
+// moved goes on where the broker says. If an operator reset the offset of the group, or what was asked for is not there
+// yet, what was read ahead is forgotten. If it is there no more, what was read before it went is all the more welcome.
 func (l *line) moved(epoch int, a *answer) {
-	l.m.c.log.Warn("offset moved by the broker", "group", l.m.group, "queue", l.queue, "from", a.asked, "to", a.header.NextOffset, "reason", a.remark)
-	l.m.mu.Lock()
-	if epoch == l.epoch {
-		if a.header.NextOffset == a.asked {
-			l.epoch++ // nowhere to go: do not ask again at once
-			epoch = l.epoch
-		} else {
-			l.jumpLocked(skua.QueueOffset(a.header.NextOffset))
-		}
+	m, next := l.m, skua.QueueOffset(a.header.NextOffset)
+	m.c.log.Warn("offset moved by the broker", "group", m.group, "queue", l.queue, "from", a.asked, "to", next, "reason", a.remark)
+	if a.header.NextOffset == a.asked {
+		l.later(epoch, m.c.o.pullError) // nowhere to go
+		return
 	}
-	l.m.mu.Unlock()
-	l.later(epoch, l.m.c.o.pullError) // void if the jump began a new epoch
+	if a.header.NextOffset > a.asked && a.remark != offsetReset {
+		l.advance(epoch, next, skua.Master)
+		l.pull(epoch)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if epoch == l.epoch {
+		l.jumpLocked(next)
+	}
 }
+
+// offsetReset is the remark of a broker that moves the offset because it was told to.
+const offsetReset = "OFFSET_RESET"
 
 // recoverLocked notes that a pull went well.
 func (l *line) recoverLocked() {

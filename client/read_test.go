@@ -77,13 +77,29 @@ func TestReadOffsetMoved(t *testing.T) {
 		wire.Response{Status: command.StatusPullOffsetMoved, Header: &command.PullResponse{NextOffset: 3}}, // to where it is
 		found(3, "c"),
 	)
-	box.await(t, 3)
+	box.until(t, func() bool { return box.by["b"] == 1 && box.by["c"] == 1 }) // "a" may have been forgotten by the reset
 	f.committed(4)
 	if pulls, _ := f.offsets(); fmt.Sprint(pulls[:5]) != "[5 6 2 3 3]" {
 		t.Errorf("pulls from %v", pulls)
 	}
 	if log.count("OFFSET_RESET") != 1 {
 		t.Error("the reset is not in the log")
+	}
+}
+
+// TestReadOffsetGone: what was read before the broker deleted it is consumed.
+func TestReadOffsetGone(t *testing.T) {
+	box := newInbox()
+	f := newFake(t)
+	readFake(t, f, box.handle,
+		found(5, "a", "b", "c"),
+		wire.Response{Status: command.StatusPullOffsetMoved, Remark: "OFFSET_TOO_SMALL", Header: &command.PullResponse{NextOffset: 20}},
+		found(20, "d"),
+	)
+	box.await(t, 4)
+	f.committed(21)
+	if pulls, _ := f.offsets(); fmt.Sprint(pulls) != "[5 8 20 21]" {
+		t.Errorf("pulls from %v", pulls)
 	}
 }
 
