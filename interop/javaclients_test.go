@@ -17,8 +17,14 @@ import (
 // program starts a main class of Apache's examples as a client of names. It is killed at the end of the test.
 func program(t *testing.T, names *cluster.Server, class string, args ...string) *process.Process {
 	t.Helper()
+	return programWith(t, names, nil, class, args...)
+}
+
+// programWith is program with further options of the JVM.
+func programWith(t *testing.T, names *cluster.Server, options []string, class string, args ...string) *process.Process {
+	t.Helper()
 	home := filepath.Join(t.TempDir(), "home")
-	vm := java.JVM{Heap: "256m", Home: home, Options: []string{"-Drocketmq.namesrv.addr=" + names.Addr}}
+	vm := java.JVM{Heap: "256m", Home: home, Options: append(options, "-Drocketmq.namesrv.addr="+names.Addr)}
 	argv, err := vm.Command("org.apache.rocketmq.example."+class, args...)
 	if err != nil {
 		t.Fatal(err)
@@ -55,7 +61,9 @@ func ids(output string) map[string]bool {
 func TestJavaExamples(t *testing.T) {
 	t.Parallel()
 	t.Run("quickstart", testQuickstart)
+	t.Run("consumers", testExampleConsumers)
 	t.Run("openmessaging", testOpenMessaging)
+	t.Run("TLS", testExampleTLS)
 }
 
 // The quick start everybody runs first: a topic that nobody created, a thousand sends, a push consumer.
@@ -81,6 +89,36 @@ func testQuickstart(t *testing.T) {
 	route, err := dial(t, names.Addr).TopicRoute("TopicTest")
 	if err != nil || len(route) != 1 || route[0].Broker != broker.Name || route[0].Write != 4 {
 		t.Errorf("route of the topic that the first send created: %+v, %v", route, err)
+	}
+}
+
+// Other kinds of consumers of the Java client read what the quick start has sent.
+func testExampleConsumers(t *testing.T) {
+	names, _ := servers(t)
+	for class, want := range map[string]int{
+		"simple.LitePullConsumerSubscribe": 1000,
+		"simple.LitePullConsumerAssign":    400, // takes half of the queues and skips ten messages
+		"broadcast.PushConsumer":           1000,
+		"ordermessage.Consumer":            50, // suspends a queue for seconds, again and again
+	} {
+		t.Run(class, func(t *testing.T) {
+			c := program(t, names, class)
+			if err := c.Until(within(t), fmt.Sprint(want, " messages"), func() bool { return len(ids(c.Output())) >= want }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// Java's servers take TLS on the ports that take plain connections, with a certificate made on the spot.
+func testExampleTLS(t *testing.T) {
+	names, _ := servers(t)
+	p := programWith(t, names, []string{"-Dtls.enable=true"}, "quickstart.Producer")
+	if err := p.Wait(within(t)); err != nil {
+		t.Fatal(err)
+	}
+	if ok := strings.Count(p.Output(), "sendStatus=SEND_OK"); ok != 1000 {
+		t.Errorf("%d of 1000 sends over TLS succeeded\n%s", ok, p.Tail())
 	}
 }
 

@@ -72,6 +72,13 @@ func handAround(t *testing.T, sides []cluster.Side) {
 		}
 		l.check(t, c, fmt.Sprintf("%s, its own", side))
 	}
+	var got received
+	newConsumer(t, names, "StoreReader", "StoreA", "*", got.keep)
+	want := 0
+	for queue := range ledgerQueues {
+		want += len(l.queues[place("StoreA", queue)])
+	}
+	eventually(t, 30*time.Second, "all messages at a consumer", func() bool { return got.count() >= want })
 	l.checkDelayed(t, dial(t, broker.Addr), len(sides))
 	if err := broker.Stop(); err != nil {
 		t.Error(err)
