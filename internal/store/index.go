@@ -138,8 +138,8 @@ func (s *Store) indexLoop() {
 // closeIndexTime is how long a stop waits for the index.
 const closeIndexTime = 4 * time.Second
 
-// indexStep is how much of the log is read at a time, bytes.
-const indexStep = 1 << 20
+// indexStep is how much of the log is read at a time, bytes: what a processor's cache holds.
+const indexStep = 128 << 10
 
 // step indexes some of the log and reports whether there is more.
 func (x *indexer) step(stop <-chan struct{}) bool {
@@ -233,10 +233,19 @@ func (x *indexer) add(m *record.Message) error {
 
 // eachKey calls yield with the keys under which a message is found: its unique key, and each word of KEYS.
 func eachKey(properties []byte, yield func(key []byte) bool) {
-	if k, ok := record.Property(properties, skua.PropUniqueKey); ok && !yield(k) {
+	var unique, keys []byte
+	record.EachProperty(properties, func(k, v []byte) bool {
+		switch string(k) {
+		case skua.PropUniqueKey:
+			unique = v
+		case skua.PropKeys:
+			keys = v
+		}
+		return true
+	})
+	if len(unique) > 0 && !yield(unique) {
 		return
 	}
-	keys, _ := record.Property(properties, skua.PropKeys)
 	for len(keys) > 0 {
 		var k []byte
 		k, keys, _ = bytes.Cut(keys, []byte{' '})
