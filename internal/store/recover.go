@@ -285,6 +285,9 @@ func (r *recovery) begin() error {
 		}
 	}
 	s.flusher.written = position{End: end, Last: l.mu.last, Time: l.mu.lastTime}
+	if len(s.dirty) > 0 { // there was no space for entries; the next start has to make them again
+		s.flusher.written = r.from
+	}
 	if r.ownOK && r.own.synced.End <= end {
 		s.flusher.synced, s.flusher.durable = r.own.synced, r.own.durable
 	}

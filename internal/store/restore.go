@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
@@ -151,7 +152,9 @@ func (s *Store) restore(m *record.Message) error {
 	if q.next-q.flushed < maxRestored {
 		return nil
 	}
-	if err := q.flush(); err != nil {
+	if err := q.flush(); errors.Is(err, syscall.ENOSPC) {
+		return nil // flushRestored looks after it
+	} else if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	q.cool()
@@ -211,15 +214,21 @@ func (q *Queue) cutLog(end int64) error {
 	return q.cut(q.search(q.begin(), q.next, func(u unit) bool { return u.log >= end && !u.filler() }))
 }
 
-// flushRestored writes the entries that the scan made.
+// flushRestored writes the entries that the scan made. Those for which there is no space stay in memory and dirty, for the
+// flusher to try again.
 func (s *Store) flushRestored() error {
 	dirty := s.dirty
 	s.dirty = nil
 	for _, q := range dirty {
-		q.dirty = false
-		if err := q.flush(); err != nil {
+		err := q.flush()
+		if errors.Is(err, syscall.ENOSPC) {
+			s.dirty = append(s.dirty, q)
+			continue
+		}
+		if err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
+		q.dirty = false
 		q.cool()
 	}
 	return nil
