@@ -286,6 +286,25 @@ func TestBadConfiguration(t *testing.T) {
 	}
 }
 
+// Servers that take nothing but TLS reach one another, and clients with TLS reach them.
+func TestEnforcedTLS(t *testing.T) {
+	tls := write(t, "tls.properties", "tls.server.mode=enforcing\ntls.test.mode.enable=true\n")
+	r, a := startServer(t, "--tls-config", tls)
+	if !strings.Contains(r.log.String(), "registered with name server") {
+		t.Errorf("the broker did not register:\n%s", r.log)
+	}
+	if _, log, err := command(t, "x\n", "produce", "-n", a.Nameserver, "-t", "t", "--tls", tls); err != nil {
+		t.Errorf("with TLS: %v\n%s", err, log)
+	}
+	if _, _, err := command(t, "x\n", "produce", "-n", a.Nameserver, "-t", "t"); err == nil {
+		t.Error("a client without TLS was served")
+	}
+	plain := write(t, "plain.properties", "tls.server.mode=enforcing\ntls.test.mode.enable=true\ntls.enable=false\n")
+	if r, _ := startServer(t, "--tls-config", plain); !strings.Contains(r.log.String(), "level=WARN") {
+		t.Error("a broker that dials without TLS registered with a name server that wants it")
+	}
+}
+
 func TestPortInUse(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {

@@ -93,7 +93,7 @@ func New(o Options, log *slog.Logger) (*Broker, error) {
 		}
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b.nameServers = wire.NewPool(wire.Options{Log: log})
+	b.nameServers = wire.NewPool(wire.Options{Log: log, TLS: o.TLS.ForDialing()})
 	b.main.Server = wire.NewServer(b.wireOptions(&o, b.serveMain))
 	b.fast.Server = wire.NewServer(b.wireOptions(&o, b.serveFast))
 	return b, nil

@@ -75,7 +75,7 @@ func New(o Options, log *slog.Logger) (*Server, error) {
 		TLS:         o.TLS,
 		IdleTimeout: time.Duration(o.ServerChannelMaxIdleTimeSeconds) * time.Second,
 	})
-	s.peers = wire.NewPool(wire.Options{Log: log})
+	s.peers = wire.NewPool(wire.Options{Log: log, TLS: o.TLS.ForDialing()})
 	return s, nil
 }
 

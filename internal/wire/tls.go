@@ -38,6 +38,7 @@ const recheck = time.Second
 //	tls.server.need.client.auth  none (default), optional or require
 //	tls.server.authClient        whether clients' certificates must be trusted; default: if trustCertPath is there
 //	tls.server.trustCertPath     PEM: certificates that are trusted; default: those of the system
+//	tls.enable                   whether servers dial others with TLS; default: if tls.server.mode is enforcing
 //	tls.client.keyPath, tls.client.keyPassword, tls.client.certPath, tls.client.authServer, tls.client.trustCertPath
 //
 // Host names in certificates are not looked at, as in Java: addresses are those that brokers announce. An error names
@@ -52,6 +53,14 @@ func LoadTLS(path string) (*TLS, error) {
 		return nil, err
 	}
 	return t, nil
+}
+
+// ForDialing returns t if servers are to dial others with TLS, else nil, for the Options of their pools.
+func (t *TLS) ForDialing() *TLS {
+	if t == nil || !t.s.dial {
+		return nil
+	}
+	return t
 }
 
 // configs returns what connections are made with now. The error tells why changed files are not used; it is returned

@@ -33,6 +33,7 @@ type settings struct {
 	mode       string
 	test       string // "true", "false" or "" if not set
 	clientAuth string
+	dial       bool // whether servers dial with TLS
 	server     side
 	client     side
 	files      [6]string // all that are named
@@ -83,7 +84,7 @@ func readSettings(path string) (settings, error) {
 	}
 	s := settings{path: path, mode: strings.ToLower(text(keyMode)), clientAuth: strings.ToLower(text(keyAuth)),
 		server: end("tls.server.", "authClient"), client: end("tls.client.", "authServer")}
-	s.test = strings.ToLower(text(keyTest))
+	s.test, s.dial = strings.ToLower(text(keyTest)), flag("tls.enable", s.mode == modeEnforcing)
 	isClients := s.test == "false" && s.server.key+s.server.cert == "" && len(p.FilterPrefix("tls.client.").Keys()) > 0
 	if s.mode == "" && isClients {
 		s.mode = modeDisabled
