@@ -12,8 +12,13 @@ help: ## this list
 build: ## the program, in ./bin
 	CGO_ENABLED=0 go build -trimpath -o bin/skua ./cmd/skua
 
+# The race detector needs a C compiler.
 test: check ## all that must hold before a commit
-	go test -race ./...
+	@if command -v "$$(go env CC)" >/dev/null && [ "$$(go env CGO_ENABLED)" = 1 ]; then \
+		echo go test -race ./...; go test -race ./...; \
+	else \
+		echo "no C compiler: the tests run without the race detector"; go test ./...; \
+	fi
 	$(MAKE) --no-print-directory fuzz
 
 check: ## form and vet
