@@ -59,14 +59,17 @@ func (b *Broker) deleteExpired(f *wire.Frame) {
 // cleanUnusedTopics serves CLEAN_UNUSED_TOPIC: it deletes the queues of topics that the broker no longer knows.
 func (b *Broker) cleanUnusedTopics(f *wire.Frame) {
 	for _, name := range b.store.Topics() {
-		if b.topics.find(name) != nil || b.topics.isSystem(name) || strings.HasPrefix(name, skua.LMQPrefix) {
+		if b.topics.isSystem(name) || strings.HasPrefix(name, skua.LMQPrefix) {
 			continue
 		}
-		if err := b.store.DeleteTopic(name); err != nil {
+		err := b.topics.ifUnknown(name, func() error {
+			b.log.Info("queues of an unknown topic are deleted on request", "topic", name, "by", f.Conn().RemoteAddr())
+			return b.store.DeleteTopic(name)
+		})
+		if err != nil {
 			refuse(f, command.StatusSystemError, "queues of topic %s cannot be deleted: %v", name, err)
 			return
 		}
-		b.log.Info("queues of an unknown topic were deleted on request", "topic", name, "by", f.Conn().RemoteAddr())
 	}
 	succeed(f, nil, nil)
 }

@@ -167,18 +167,18 @@ func (b *Broker) deleteTopic(req *wire.Frame) {
 
 // dropTopic deletes what the broker knows of a topic and what the store has of it.
 func (b *Broker) dropTopic(name string) error {
-	had, err := b.topics.drop(name)
-	if err != nil {
-		return err
+	had, err := b.topics.drop(name, func(had bool) error {
+		b.offsets.forgetTopic(name)
+		b.stats.forgetTopic(name)
+		if !had {
+			return nil
+		}
+		return b.store.DeleteTopic(name)
+	})
+	if had {
+		b.log.Info("topic deleted", "topic", name)
+		b.polls.topicChanged(name)
 	}
-	b.offsets.forgetTopic(name)
-	b.stats.forgetTopic(name)
-	if !had {
-		return nil
-	}
-	b.log.Info("topic deleted", "topic", name)
-	err = b.store.DeleteTopic(name)
-	b.polls.topicChanged(name)
 	return err
 }
 

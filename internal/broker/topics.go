@@ -214,12 +214,13 @@ func (ts *topics) update(name string, revise func(old *command.TopicConfig) (com
 	return ts.putLocked([]command.TopicConfig{c})
 }
 
-// drop removes a topic. It reports whether there was one.
-func (ts *topics) drop(name string) (bool, error) {
+// drop removes a topic, then calls clean for what else belongs to it. It reports whether there was one. Nobody can create
+// the topic anew before clean has returned: its queues would be deleted under it.
+func (ts *topics) drop(name string, clean func(had bool) error) (had bool, err error) {
 	ts.change.Lock()
 	defer ts.change.Unlock()
 	if ts.find(name) == nil {
-		return false, nil
+		return false, clean(false)
 	}
 	next := ts.nextLocked()
 	delete(next.Topics, name)
@@ -227,10 +228,20 @@ func (ts *topics) drop(name string) (bool, error) {
 		return false, fmt.Errorf("topics cannot be saved: %w", err)
 	}
 	ts.mu.Lock()
-	defer ts.mu.Unlock()
 	ts.saved = next
 	delete(ts.table, name)
-	return true, nil
+	ts.mu.Unlock()
+	return true, clean(true)
+}
+
+// ifUnknown calls clean if there is no topic of a name. Nobody can create one before clean has returned.
+func (ts *topics) ifUnknown(name string, clean func() error) error {
+	ts.change.Lock()
+	defer ts.change.Unlock()
+	if ts.find(name) != nil {
+		return nil
+	}
+	return clean()
 }
 
 // isSystem reports whether a name belongs to the servers, here or everywhere.
