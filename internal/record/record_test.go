@@ -100,6 +100,13 @@ func TestDecodeErrors(t *testing.T) {
 		if _, _, err := Decode(c.b); !errors.Is(err, c.want) {
 			t.Errorf("%s: %v, want %v", name, err, c.want)
 		}
+		inside := name == "body length" || name == "topic length" // which Begins does not look at
+		if Begins(c.b, m.LogOffset) != inside {
+			t.Errorf("%s: Begins is %v", name, !inside)
+		}
+	}
+	if !Begins(good, m.LogOffset) || Begins(good, m.LogOffset+1) || Begins(append(good, 0), m.LogOffset) {
+		t.Error("Begins does not know a record by size and offset")
 	}
 }
 
