@@ -31,7 +31,7 @@ func (b *Broker) resetHere(f *wire.Frame, h *command.ResetOffsetHeader) {
 		refuse(f, command.StatusTopicNotExist, "Topic %s does not exist", h.Topic)
 		return
 	}
-	if b.findGroup(h.Group) == nil {
+	if b.groups.lookup(h.Group) == nil { // not created: it may be misspelled
 		refuse(f, command.StatusSubscriptionGroupNotExist, "Group %s does not exist", h.Group)
 		return
 	}

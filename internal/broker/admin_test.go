@@ -219,7 +219,7 @@ func TestResetOffset(t *testing.T) {
 	far := skua.QueueOffset(99)
 	d.peer.refused(command.StatusSystemError, "Target offset 99 not in consume queue range [0-5]", command.InvokeBrokerToResetOffset, &command.ResetOffsetHeader{Group: "G", Topic: "T", Offset: &far}, nil)
 	d.peer.refused(command.StatusTopicNotExist, "Topic Nope does not exist", command.InvokeBrokerToResetOffset, &command.ResetOffsetHeader{Group: "G", Topic: "Nope"}, nil)
-	d.peer.refused(command.StatusSubscriptionGroupNotExist, "Group no ne does not exist", command.InvokeBrokerToResetOffset, &command.ResetOffsetHeader{Group: "no ne", Topic: "T"}, nil)
+	d.peer.refused(command.StatusSubscriptionGroupNotExist, "Group Nope does not exist", command.InvokeBrokerToResetOffset, &command.ResetOffsetHeader{Group: "Nope", Topic: "T"}, nil)
 }
 
 func TestResetOffsetReachesPullsThatWait(t *testing.T) {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -291,6 +292,10 @@ func (b *Broker) groupForbidden(req *wire.Frame) {
 		return
 	}
 	if h.Readable != nil {
+		if err := cmp.Or(skua.ValidateGroup(h.Group), skua.ValidateTopic(h.Topic)); err != nil {
+			refuse(req, command.StatusInvalidParameter, "%v", err)
+			return
+		}
 		err := b.groups.update(func(next *command.GroupConfigWrapper) error {
 			topics := maps.Clone(next.Forbidden[h.Group])
 			if topics == nil {

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"fmt"
 	"log/slog"
 	"runtime/debug"
@@ -205,8 +206,15 @@ func decode(req *wire.Frame, header any) bool {
 	return true
 }
 
+// maxBodyObjects bounds the objects of a body: an empty one of two bytes can become a hundred times as large in memory.
+const maxBodyObjects = 100_000
+
 // decodeBody reads the JSON body of a request; it answers and returns false if it is malformed.
 func decodeBody(req *wire.Frame, v any) bool {
+	if n := bytes.Count(req.Body, []byte("{")) + bytes.Count(req.Body, []byte("null")); n > maxBodyObjects {
+		refuse(req, command.StatusInvalidParameter, "the body has %d objects, at most %d are allowed", n, maxBodyObjects)
+		return false
+	}
 	if err := fastjson.Unmarshal(req.Body, v); err != nil {
 		refuse(req, command.StatusSystemError, "the body cannot be read: %v", err)
 		return false

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
@@ -111,13 +112,18 @@ func (b *Broker) consumerList(f *wire.Frame) {
 	answer(f, command.ConsumerList{ClientIDs: ids})
 }
 
-// lockBatch serves LOCK_BATCH_MQ.
+// lockBatch serves LOCK_BATCH_MQ. Queues that the broker does not have are left out, like those that others hold.
 func (b *Broker) lockBatch(f *wire.Frame) {
 	var body command.LockBatch
 	if !decodeBody(f, &body) {
 		return
 	}
-	got := b.locks.acquire(body.Group, body.ClientID, queuesOf(body.Queues), b.now())
+	if len(body.Group) > maxClientName || len(body.ClientID) > maxClientName {
+		refuse(f, command.StatusInvalidParameter, "group of %d bytes, clientId of %d; at most %d are allowed", len(body.Group), len(body.ClientID), maxClientName)
+		return
+	}
+	mine := slices.DeleteFunc(queuesOf(body.Queues), func(q skua.Queue) bool { return !b.has(q) })
+	got := b.locks.acquire(body.Group, body.ClientID, mine, b.now())
 	out := command.LockBatchResponse{Locked: make([]command.MessageQueue, len(got))}
 	for i, q := range got {
 		out.Locked[i] = command.QueueOf(q)
@@ -133,6 +139,12 @@ func (b *Broker) unlockBatch(f *wire.Frame) {
 	}
 	b.locks.release(body.Group, body.ClientID, queuesOf(body.Queues))
 	succeed(f, nil, nil)
+}
+
+// has reports whether the broker has a queue.
+func (b *Broker) has(q skua.Queue) bool {
+	t := b.topics.find(q.Topic)
+	return t != nil && q.Broker == b.Name() && q.ID >= 0 && int(q.ID) < len(t.queues)
 }
 
 func queuesOf(mqs []command.MessageQueue) []skua.Queue {

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/skuamq/skua"
@@ -104,10 +105,12 @@ func TestBadHeartbeats(t *testing.T) {
 	d.peer.refused(command.StatusSystemError, "The broker does not support consumer to filter message by SQL92", command.CheckClientConfig, nil,
 		command.CheckClient{ClientID: "a", Group: "G", Subscription: command.SubscriptionData{Topic: "T", ExpressionType: "SQL92", Expression: "a > 1"}})
 	d.peer.must(command.CheckClientConfig, nil, command.CheckClient{ClientID: "a", Group: "G", Subscription: subscribe("T", "*")})
+	d.peer.refused(command.StatusInvalidParameter, "group of 1025 bytes", command.LockBatchMQ, nil, command.LockBatch{ClientID: "a", Group: strings.Repeat("g", 1025)})
 }
 
 func TestQueueLocksOverTheWire(t *testing.T) {
 	d := openDoor(t)
+	d.peer.must(command.UpdateAndCreateTopic, &command.CreateTopicHeader{Topic: "T", ReadQueues: 3, WriteQueues: 3, Perm: 6, FilterType: command.SingleTag}, nil)
 	lock := func(client string, ids ...int32) (got []int32) {
 		body := command.LockBatch{ClientID: client, Group: "G"}
 		for _, id := range ids {
@@ -120,6 +123,9 @@ func TestQueueLocksOverTheWire(t *testing.T) {
 	}
 	if got := lock("one", 0, 1); !slices.Equal(got, []int32{0, 1}) {
 		t.Errorf("%v", got)
+	}
+	if got := lock("one", 1, 3, -1, 1<<30); !slices.Equal(got, []int32{1}) {
+		t.Errorf("queues that do not exist are locked: %v", got)
 	}
 	if got := lock("two", 1, 2); !slices.Equal(got, []int32{2}) {
 		t.Errorf("%v", got)

@@ -13,6 +13,9 @@ const lockLife = 60 * time.Second
 // No group holds more locks than this; further queues are refused until some expire.
 const maxGroupLocks = 100_000
 
+// No more groups than this hold locks; those of others are refused until some expire.
+const maxLockGroups = 10_000
+
 // locks tells which client of a consumer group may consume a queue in order. Methods take the time, so that the table
 // has no clock. The zero value is empty and ready; it is safe for concurrent use.
 //
@@ -40,6 +43,9 @@ func (l *locks) acquire(group, client string, queues []skua.Queue, now time.Time
 		l.groups = map[string]map[skua.Queue]lock{}
 	}
 	held := l.groups[group]
+	if held == nil && len(l.groups) >= maxLockGroups {
+		return nil
+	}
 	if held == nil {
 		held = map[skua.Queue]lock{}
 	}

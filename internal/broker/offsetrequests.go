@@ -30,7 +30,7 @@ func (b *Broker) updateOffset(req *wire.Frame) {
 		refuse(req, command.StatusInvalidParameter, "QueueId is null, topic is %s", h.Topic)
 		return
 	case !h.HasCommit:
-		refuse(req, command.StatusInvalidParameter, "CommitOffset is null, topic is %s", h.Topic)
+		refuse(req, command.StatusInvalidParameter, "Offset is null, topic is %s", h.Topic)
 		return
 	}
 	if err := b.commit(t, h.Group, h.QueueID, skua.QueueOffset(h.CommitOffset)); err != nil {

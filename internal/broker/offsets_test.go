@@ -76,7 +76,7 @@ func TestOffsetUpdatesAreChecked(t *testing.T) {
 		{"consumerGroup=none&topic=TopicA&queueId=0&commitOffset=1", `"code":26`},
 		{"consumerGroup=G&topic=Nope&queueId=0&commitOffset=1", `"remark":"Topic Nope not exist!`},
 		{"consumerGroup=G&topic=TopicA", `"remark":"QueueId is null, topic is TopicA`},
-		{"consumerGroup=G&topic=TopicA&queueId=0", `"remark":"CommitOffset is null, topic is TopicA`},
+		{"consumerGroup=G&topic=TopicA&queueId=0", `"remark":"Offset is null, topic is TopicA`},
 		{"consumerGroup=G&topic=TopicA&queueId=2&commitOffset=1", `"code":29`},
 		{"consumerGroup=G&topic=TopicA&queueId=-1&commitOffset=1", `"code":29`},
 		{"consumerGroup=G&topic=TopicA&queueId=0&commitOffset=-7", `"code":29`},

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"errors"
 	"sync"
 	"time"
@@ -53,7 +54,7 @@ func (b *Broker) pull(req *wire.Frame) {
 	}
 	p, err := b.admitPull(req, &h)
 	if err != nil {
-		refusePull(req, err)
+		refusePull(req.Call(), err)
 		return
 	}
 	if h.SysFlag&command.PullCommit != 0 && h.CommitOffset >= 0 {
@@ -82,16 +83,17 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 			return nil, refusalf(command.StatusSubscriptionGroupNotExist, "subscription group [%s] does not exist, %s", h.Group, faq)
 		}
 	}
-	if !g.ConsumeEnable {
-		return nil, forbidf(forbiddenToGroup, "subscription group no permission, %s: its consumeEnable is false", g.Name)
+	if err := g.pullable(); err != nil {
+		return nil, err
 	}
 	t := b.topics.get(h.Topic)
-	switch {
-	case t == nil:
+	if t == nil {
 		return nil, refusalf(command.StatusTopicNotExist, "topic[%s] not exist, apply first please! %s", h.Topic, faq)
-	case !t.Perm.Readable():
-		return nil, forbidf(forbiddenByTopic, "the topic[%s] pulling message is forbidden: its permission is %s", t.Name, t.Perm)
-	case h.QueueID < 0 || h.QueueID >= t.ReadQueues:
+	}
+	if err := t.pullable(); err != nil {
+		return nil, err
+	}
+	if h.QueueID < 0 || h.QueueID >= t.ReadQueues {
 		return nil, refusalf(command.StatusInvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[/%s]",
 			h.QueueID, t.Name, t.ReadQueues, req.Conn().RemoteAddr())
 	}
@@ -111,6 +113,22 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 		p.hold = time.Duration(min(max(hold, 0), longestHold.Milliseconds())) * time.Millisecond
 	}
 	return p, nil
+}
+
+// pullable returns nil if the group may consume at all.
+func (g *group) pullable() error {
+	if !g.ConsumeEnable {
+		return forbidf(forbiddenToGroup, "subscription group no permission, %s: its consumeEnable is false", g.Name)
+	}
+	return nil
+}
+
+// pullable returns nil if the topic may be read.
+func (t *topic) pullable() error {
+	if !t.Perm.Readable() {
+		return forbidf(forbiddenByTopic, "the topic[%s] pulling message is forbidden: its permission is %s", t.Name, t.Perm)
+	}
+	return nil
 }
 
 // selection is which messages a pull wants, by their tags codes; nil: all.
@@ -157,13 +175,13 @@ func forbidf(kind int32, format string, args ...any) error {
 	return &forbidden{*refusalf(command.StatusNoPermission, format, args...), kind}
 }
 
-func refusePull(req *wire.Frame, err error) {
+func refusePull(call wire.Call, err error) {
 	var f *forbidden
 	if !errors.As(err, &f) {
-		refuseWith(req, err)
+		refuseCallWith(call, err)
 		return
 	}
-	req.Call().Reply(&wire.Response{Status: f.status, Remark: f.remark, Header: &command.PullResponse{ForbiddenType: f.kind}})
+	call.Reply(&wire.Response{Status: f.status, Remark: f.remark, Header: &command.PullResponse{ForbiddenType: f.kind}})
 }
 
 // attempt reads, and answers with what there is. If there is nothing and mayHold, the pull is held if its client allows.
@@ -249,9 +267,17 @@ func (p *pull) resume() {
 		refuseCall(p.call, command.StatusTopicNotExist, "topic[%s] not exist, apply first please! %s", p.topic.Name, faq)
 		return
 	}
+	g := b.groups.get(p.group.bytes)
+	if g == nil {
+		g = p.group // deleted, but not by a word on this pull
+	}
+	if err := cmp.Or(g.pullable(), t.pullable()); err != nil {
+		refusePull(p.call, err)
+		return
+	}
 	// Another one, because others may still look at p.
 	again := pulls.Get().(*pull)
-	*again = pull{b: b, call: p.call, topic: t, group: p.group, queue: t.queue(p.queue.ID()), request: p.request}
+	*again = pull{b: b, call: p.call, topic: t, group: g, queue: t.queue(p.queue.ID()), request: p.request}
 	if b.store.Hot(again.queue, again.request.Offset) {
 		again.attempt(false)
 		return

@@ -275,6 +275,34 @@ func TestHeldPullOfDeletedTopic(t *testing.T) {
 	}
 }
 
+func TestHeldPullOfWhatMayNotBeReadAnyMore(t *testing.T) {
+	d := openDoor(t)
+	group := command.DefaultGroupConfig("G")
+	d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, &group)
+	change := func(perm skua.Perm, enabled bool) {
+		d.peer.must(command.UpdateAndCreateTopic, &command.CreateTopicHeader{Topic: "T", ReadQueues: 1, WriteQueues: 1, Perm: perm, FilterType: command.SingleTag}, nil)
+		group.ConsumeEnable = enabled
+		d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, &group)
+	}
+	for i, c := range []struct {
+		perm    skua.Perm
+		enabled bool
+		remark  string
+	}{
+		{skua.PermWrite, true, "the topic[T] pulling message is forbidden"},
+		{skua.PermRead | skua.PermWrite, false, "subscription group no permission, G"},
+	} {
+		change(skua.PermRead|skua.PermWrite, true)
+		answer := d.peer.held(pullHeader("T", int64(i)), 10*time.Second)
+		until(t, "pull is held", func() bool { return d.b.HeldPulls() == 1 })
+		change(c.perm, c.enabled)
+		d.peer.send("T", "x")
+		if f := <-answer; command.Status(f.Code) != command.StatusNoPermission || !strings.HasPrefix(string(f.Remark), c.remark) {
+			t.Errorf("got %d %s, want %s", f.Code, f.Remark, c.remark)
+		}
+	}
+}
+
 func TestHeldPullsOfClosedConnectionAreForgotten(t *testing.T) {
 	d := openDoor(t)
 	d.peer.createTopic("T", 1)

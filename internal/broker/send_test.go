@@ -236,6 +236,7 @@ func TestSendToRetryTopicEndsInDeadLetters(t *testing.T) {
 	if got := d.peer.stored("%DLQ%G"); len(got) != 1 {
 		t.Errorf("message below the limit of its request became a dead letter")
 	}
+	d.peer.send("T", "makes the topic")
 	d.peer.must(command.LockBatchMQ, nil, command.LockBatch{Group: "G", ClientID: "c", Queues: []command.MessageQueue{{Broker: "b", Topic: "T"}}})
 	h.ReconsumeTimes = 0
 	d.peer.must(command.SendMessageV2, h, []byte("z"))

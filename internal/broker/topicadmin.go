@@ -25,12 +25,15 @@ func refusalf(status command.Status, format string, args ...any) *refusal {
 }
 
 // refuseWith refuses a request because of err, with its status if it is a refusal.
-func refuseWith(req *wire.Frame, err error) {
+func refuseWith(req *wire.Frame, err error) { refuseCallWith(req.Call(), err) }
+
+// refuseCallWith is refuseWith for a request that is answered later.
+func refuseCallWith(call wire.Call, err error) {
 	if r, ok := err.(*refusal); ok {
-		refuse(req, r.status, "%s", r.remark)
+		refuseCall(call, r.status, "%s", r.remark)
 		return
 	}
-	refuse(req, command.StatusSystemError, "%v", err)
+	refuseCall(call, command.StatusSystemError, "%v", err)
 }
 
 // updateTopic serves UPDATE_AND_CREATE_TOPIC.

@@ -18,6 +18,9 @@ import (
 // maxTopicQueues bounds the queues of a topic: each costs memory, and files once it is used.
 const maxTopicQueues = 65536
 
+// maxTopics bounds the topics that come into being without being created by an administrator.
+const maxTopics = 1_000_000
+
 // topic is a topic as it is now. It is immutable; a change of settings makes another one.
 type topic struct {
 	command.TopicConfig
@@ -188,6 +191,9 @@ func (ts *topics) create(name string, fresh func() (command.TopicConfig, error))
 	defer ts.change.Unlock()
 	if t := ts.find(name); t != nil {
 		return t, false, nil
+	}
+	if n := len(ts.saved.Topics); n >= maxTopics {
+		return nil, false, fmt.Errorf("topic %s cannot be created: there are %d already", name, n)
 	}
 	c, err := fresh()
 	if err != nil {

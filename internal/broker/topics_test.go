@@ -212,6 +212,8 @@ func TestGroups(t *testing.T) {
 
 func TestGroupMayBeForbiddenATopic(t *testing.T) {
 	d := openDoor(t)
+	no := false
+	d.peer.refused(command.StatusInvalidParameter, "", command.UpdateAndGetGroupForbidden, &command.GroupForbiddenHeader{Group: "G", Topic: "a/b", Readable: &no}, nil)
 	d.peer.createTopic("T", 1)
 	d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, command.DefaultGroupConfig("G"))
 	for _, readable := range []bool{false, true} {
