@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/skuamq/skua/interop/cluster"
@@ -147,27 +146,49 @@ func crash(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]f
 	return map[string]float64{"first send ms": ms}, err
 }
 
-// pipeline sends n messages with 64 in flight.
+// busy is the answer of a Java broker that sheds load: the message was not stored.
+const busy = 2
+
+// pipeline sends n messages with 64 in flight, again those that the broker was too busy for.
 func pipeline(c *remoting.Conn, n int, message func(i int) (topic string, queue int, body []byte)) error {
+	todo := make([]int, n)
+	for i := range todo {
+		todo[i] = i
+	}
+	for len(todo) > 0 {
+		refused, err := flight(c, todo, message)
+		if err != nil {
+			return err
+		}
+		todo = refused
+	}
+	return nil
+}
+
+// flight sends the given messages and returns those that were refused.
+func flight(c *remoting.Conn, todo []int, message func(i int) (topic string, queue int, body []byte)) (refused []int, err error) {
 	var wait sync.WaitGroup
-	var failed atomic.Value
+	var mu sync.Mutex // guards refused and err
 	window := make(chan struct{}, 64)
-	for i := 0; i < n && failed.Load() == nil; i++ {
+	for _, i := range todo {
 		topic, queue, body := message(i)
 		window <- struct{}{}
 		wait.Add(1)
-		c.Go(remoting.SendV2, remoting.SendFields(topic, queue, ""), body, func(f *remoting.Frame, err error) {
+		c.Go(remoting.SendV2, remoting.SendFields(topic, queue, ""), body, func(f *remoting.Frame, failed error) {
 			defer wait.Done()
 			<-window
-			if err == nil && f.Code != 0 {
-				err = &remoting.Error{Code: f.Code, Remark: f.Remark}
-			}
-			if err != nil {
-				failed.CompareAndSwap(nil, fmt.Errorf("send %d: %w", i, err))
+			mu.Lock()
+			defer mu.Unlock()
+			switch {
+			case failed != nil:
+				err = fmt.Errorf("send %d: %w", i, failed)
+			case f.Code == busy:
+				refused = append(refused, i)
+			case f.Code != 0:
+				err = fmt.Errorf("send %d: %w", i, &remoting.Error{Code: f.Code, Remark: f.Remark})
 			}
 		})
 	}
 	wait.Wait()
-	err, _ := failed.Load().(error)
-	return err
+	return refused, err
 }
