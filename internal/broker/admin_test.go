@@ -2,6 +2,8 @@ package broker_test
 
 import (
 	"bytes"
+	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -190,6 +192,35 @@ func TestProgress(t *testing.T) {
 	d.peer.must(command.CloneGroupOffset, &command.CloneOffsetHeader{From: "G", To: "H", Topic: "T", Offline: true}, nil)
 	if got := d.peer.offset("H", "T"); got != "3" {
 		t.Errorf("cloned offset %s", got)
+	}
+}
+
+func TestCorrectionOffsets(t *testing.T) {
+	d := openDoor(t)
+	for range 5 {
+		d.peer.send("T", "x")
+	}
+	for group, off := range map[string]int64{"A": 2, "B": 3, "C": 1} {
+		d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, command.DefaultGroupConfig(group))
+		d.peer.commit(group, "T", off)
+	}
+	for _, c := range []struct {
+		compare, leftOut, topic string
+		want                    map[int32]skua.QueueOffset
+	}{
+		{"B", "", "T", map[int32]skua.QueueOffset{0: 1}},
+		{"A", "C", "T", map[int32]skua.QueueOffset{0: 2}},
+		{"C", "C,X", "T", map[int32]skua.QueueOffset{0: math.MaxInt64}}, // C is behind all others
+		{"Nope", "A,B,C", "T", map[int32]skua.QueueOffset{}},
+		{"A", "", "Nope", map[int32]skua.QueueOffset{}},
+	} {
+		h := command.CorrectionOffsetHeader{CompareGroup: c.compare, FilterGroups: c.leftOut, Topic: c.topic}
+		if got := ask[command.CorrectionOffsets](d.peer, command.QueryCorrectionOffset, &h, nil); !maps.Equal(got.Offsets, c.want) {
+			t.Errorf("%+v: got %v, want %v", h, got.Offsets, c.want)
+		}
+	}
+	if got := d.peer.offset("C", "T"); got != "1" {
+		t.Errorf("a group that was left out has lost its offset: %s", got)
 	}
 }
 

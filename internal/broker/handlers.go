@@ -74,6 +74,7 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 	command.GetBrokerConsumeStats:     inBackground((*Broker).allConsumeStats),
 	command.QueryConsumeTimeSpan:      inBackground((*Broker).timeSpan),
 	command.CloneGroupOffset:          inBackground((*Broker).cloneOffsets),
+	command.QueryCorrectionOffset:     inBackground((*Broker).correctionOffsets),
 	command.InvokeBrokerToResetOffset: inBackground((*Broker).resetOffset),
 
 	command.CleanExpiredConsumequeue: inBackground((*Broker).cleanQueues),
