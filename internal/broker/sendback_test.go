@@ -93,6 +93,7 @@ func TestSendBackRefusals(t *testing.T) {
 	d.peer.refused(command.StatusSubscriptionGroupNotExist, "subscription group not exist, G none", command.ConsumerSendMsgBack, back(command.SendBackHeader{Group: "G none"}), nil)
 	d.peer.refused(command.StatusSystemError, "look message by offset failed, 999999999", command.ConsumerSendMsgBack, back(command.SendBackHeader{Group: "G", Offset: 999999999}), nil)
 	d.peer.refused(command.StatusSystemError, "look message by offset failed, 1", command.ConsumerSendMsgBack, back(command.SendBackHeader{Group: "G", Offset: 1}), nil)
+	d.peer.refused(command.StatusSystemError, "header field offset is missing", command.ConsumerSendMsgBack, &command.ConsumerGroupHeader{Group: "G"}, nil)
 	d.peer.must(command.UpdateBrokerConfig, nil, []byte("brokerPermission=4\n"))
 	d.peer.refused(command.StatusNoPermission, "the broker[", command.ConsumerSendMsgBack, back(command.SendBackHeader{Group: "G", Offset: logOffset(t, id)}), nil)
 	d.peer.must(command.UpdateBrokerConfig, nil, []byte("brokerPermission=6\n"))

@@ -39,6 +39,17 @@ func (e *FieldError) Error() string {
 	return fmt.Sprintf("header field %s: %q is not of type %s", e.Key, e.Value, e.Want)
 }
 
+// MissingError tells which header field a request lacks.
+type MissingError struct{ Key string }
+
+func (e *MissingError) Error() string { return "header field " + e.Key + " is missing" }
+
+// Options behind the name in a field's tag.
+const (
+	omitZero = "omitzero" // a zero value is not written
+	required = "required" // a header without it cannot be read: zero would mean something else than nothing
+)
+
 // Int32 reads a decimal value of a field.
 func (f Field) Int32() (int32, error) {
 	n, err := f.integer(32, "int32")
@@ -109,7 +120,7 @@ func Encode(w Writer, header any) {
 }
 
 // Decode fills header, a Decoder or a pointer to a tagged struct (see Encode), from f. A field that is missing keeps
-// its value; one that does not parse is a *FieldError.
+// its value, or is a *MissingError if it is tagged `field:"name,required"`; one that does not parse is a *FieldError.
 func Decode(f Fields, header any) error {
 	if d, ok := header.(Decoder); ok {
 		return d.Decode(f)
@@ -125,8 +136,8 @@ func encodeStruct(w Writer, v reflect.Value) {
 			encodeStruct(w, value)
 			continue
 		}
-		name, omit, _ := strings.Cut(field.Tag.Get("field"), ",")
-		if name == "" || omit != "" && value.IsZero() {
+		name, option, _ := strings.Cut(field.Tag.Get("field"), ",")
+		if name == "" || option == omitZero && value.IsZero() {
 			continue
 		}
 		if value.Kind() == reflect.Pointer {
@@ -158,8 +169,11 @@ func decodeStruct(f Fields, v reflect.Value) error {
 			}
 			continue
 		}
-		name, _, _ := strings.Cut(field.Tag.Get("field"), ",")
+		name, option, _ := strings.Cut(field.Tag.Get("field"), ",")
 		text, ok := f.Get(name)
+		if name != "" && !ok && option == required {
+			return &MissingError{name}
+		}
 		if name == "" || !ok {
 			continue
 		}

@@ -100,7 +100,7 @@ type GroupForbiddenHeader struct {
 
 // SendBackHeader is the header of CONSUMER_SEND_MSG_BACK (36).
 type SendBackHeader struct {
-	Offset            skua.LogOffset `field:"offset"`
+	Offset            skua.LogOffset `field:"offset,required"`
 	Group             string         `field:"group"`
 	DelayLevel        int32          `field:"delayLevel"` // below 0: dead letter; 0: by the number of retries
 	OriginMsgID       string         `field:"originMsgId,omitzero"`
@@ -181,7 +181,7 @@ type QueryMessageResponse struct {
 // ViewMessageHeader is the header of VIEW_MESSAGE_BY_ID (33).
 type ViewMessageHeader struct {
 	Topic  string         `field:"topic,omitzero"`
-	Offset skua.LogOffset `field:"offset"`
+	Offset skua.LogOffset `field:"offset,required"`
 }
 
 // ResetOffsetHeader is the header of INVOKE_BROKER_TO_RESET_OFFSET (222) and RESET_CONSUMER_CLIENT_OFFSET (220).
