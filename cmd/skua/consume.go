@@ -77,6 +77,9 @@ func (s *consumeSettings) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
+	if s.count < 0 {
+		return fmt.Errorf("--count %d is no number of messages", s.count)
+	}
 	c, err := s.client(cmd)
 	if err != nil {
 		return err
@@ -151,7 +154,7 @@ func putBack(p *client.PullConsumer, messages []*client.Received) error {
 type printed struct {
 	Topic          string            `json:"topic"`
 	Tag            string            `json:"tag,omitzero"`
-	Keys           []string          `json:"keys,omitzero"`
+	Keys           []string          `json:"keys,omitempty"`
 	ID             string            `json:"id"`
 	OffsetID       string            `json:"offsetId"`
 	Broker         string            `json:"broker"`

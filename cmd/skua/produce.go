@@ -76,6 +76,9 @@ The exit code is 0 only if the broker has stored each of them.`,
 }
 
 func (s *produceSettings) run(cmd *cobra.Command) (err error) {
+	if s.rate < 0 {
+		return fmt.Errorf("--rate %v is no rate: choose messages a second, or 0 for no limit", s.rate)
+	}
 	c, err := s.client(cmd)
 	if err != nil {
 		return err

@@ -93,6 +93,12 @@ func TestProduceFails(t *testing.T) {
 	if _, _, err = command(t, "x\n", "produce"); err == nil || !strings.Contains(err.Error(), "topic") {
 		t.Error(err)
 	}
+	if _, _, err = command(t, "x\n", "produce", "-t", "t", "--rate", "-1"); err == nil || !strings.Contains(err.Error(), "--rate -1") {
+		t.Error(err)
+	}
+	if _, _, err = command(t, "", "consume", "-t", "t", "--count", "-1"); err == nil || !strings.Contains(err.Error(), "--count -1") {
+		t.Error(err)
+	}
 	ns := cluster(t)
 	_, log, err = command(t, "x\n"+strings.Repeat("y", maxLine+1)+"\nz\n", "produce", "-n", ns, "-t", "t")
 	if err == nil || !strings.Contains(err.Error(), "1 of 3 messages failed; the first one: line 2 has 4194305 bytes") || !strings.Contains(log, "2 messages sent, 1 failed") {

@@ -1,9 +1,11 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"strconv"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -65,7 +67,7 @@ func runServer(cmd *cobra.Command, s *serverSettings, args []string) error {
 	loaded.Log(log)
 	logAdvertised(log, o, loaded, local)
 	limitMemory(log)
-	return started(node.Run(cmd.Context(), node.Config{
+	err = node.Run(cmd.Context(), node.Config{
 		Nameserver: ns,
 		Broker:     o,
 		ReadyFile:  s.ready,
@@ -73,7 +75,11 @@ func runServer(cmd *cobra.Command, s *serverSettings, args []string) error {
 		Ready: func(a node.Addresses) {
 			fmt.Fprint(cmd.OutOrStdout(), banner(a, o, loaded.Origin("brokerIP1")))
 		},
-	}))
+	})
+	if errors.Is(err, syscall.EADDRINUSE) {
+		err = fmt.Errorf("%w; the flags are --namesrv-port and --broker-port, 0 picks a free port", err)
+	}
+	return started(err)
 }
 
 // broker are the broker's options. The directory has a file for settings that are changed over the network, unless -c

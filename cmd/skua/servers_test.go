@@ -241,12 +241,14 @@ func TestPrint(t *testing.T) {
 			"# environment NAMESRV_ADDR", "pullMessageThreadPoolNums=20 ", "# default, no effect in Skua", "# host name", "# home directory"}},
 		{[]string{"broker", "-p", "-n", "10.0.0.8:9876"}, []string{"namesrvAddr=10.0.0.8:9876 "}},
 		{[]string{"namesrv", "-p"}, []string{"listenPort=9876 ", "kvConfigPath="}},
+		{[]string{"broker", "-m", "lisenPort=1"}, []string{"listenPort=10911 ", "did you mean listenPort?"}},
 		{[]string{"server", "-p", "--data", "d"}, []string{"bindAddress=127.0.0.1 ", "# skua server", "/d/store "}},
 	} {
 		var out bytes.Buffer
 		root := newRootCommand()
 		root.SetArgs(tt.args)
 		root.SetOut(&out)
+		root.SetErr(&out)
 		if err := root.ExecuteContext(t.Context()); err != nil {
 			t.Errorf("%v: %v", tt.args, err)
 		}
@@ -317,8 +319,11 @@ func TestPortInUse(t *testing.T) {
 		append(append(free, "--broker-port", port, "--namesrv-port", "0"), small...),
 		append(append(free, "--namesrv-port", port, "--broker-port", "0"), small...),
 	} {
-		if err := fails(t, args...); !strings.Contains(err.Error(), port) || !strings.Contains(err.Error(), "listenPort") {
-			t.Errorf("got %v", err)
+		err := fails(t, args...)
+		for _, want := range []string{"port " + port, "listenPort", "--namesrv-port and --broker-port"} {
+			if !strings.Contains(err.Error(), want) {
+				t.Errorf("%q is missing in: %v", want, err)
+			}
 		}
 	}
 }

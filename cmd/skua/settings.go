@@ -101,6 +101,7 @@ func (f *serverFlags) printed(cmd *cobra.Command, role conf.Role, loaded *conf.L
 	if !f.print && !f.important {
 		return false, nil
 	}
+	loaded.Warn(f.logger(cmd.ErrOrStderr()))
 	return true, loaded.Print(cmd.OutOrStdout(), role, f.print)
 }
 

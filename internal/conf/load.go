@@ -153,11 +153,16 @@ func (l *Loaded) Origin(key string) string {
 	return "default"
 }
 
-// Log writes a warning for each doubt and one line for the keys that were set without having an effect.
-func (l *Loaded) Log(log *slog.Logger) {
+// Warn writes a warning for each doubt.
+func (l *Loaded) Warn(log *slog.Logger) {
 	for _, d := range l.Doubts {
 		log.Warn("configuration: "+d.Message, "at", d.Origin)
 	}
+}
+
+// Log is Warn and one line for the keys that were set without having an effect.
+func (l *Loaded) Log(log *slog.Logger) {
+	l.Warn(log)
 	var ignored []string
 	for _, s := range l.Settings {
 		if s.Ignored {
