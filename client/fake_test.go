@@ -28,6 +28,7 @@ type fake struct {
 	onPull  []wire.Response    // answers to the next pulls; then none
 	onBack  []command.Status   // answers to the next messages sent back; then success
 	commits []skua.QueueOffset
+	carried []skua.QueueOffset // commits by way of pulls
 	clients map[string]*wire.Conn
 	sends   []command.Status // answers to the next sends; then success
 	refuse  bool             // no lock is given
@@ -95,6 +96,9 @@ func (f *fake) handle(req *wire.Frame) {
 			f.t.Error(err)
 		}
 		f.pulls = append(f.pulls, skua.QueueOffset(h.QueueOffset))
+		if h.SysFlag&command.PullCommit != 0 {
+			f.carried = append(f.carried, skua.QueueOffset(h.CommitOffset))
+		}
 		if len(f.onPull) == 0 {
 			f.tell()
 			return

@@ -36,6 +36,7 @@ type line struct {
 	lost     bool             // orderly: another member has the lock
 	locked   time.Time        // orderly: when the broker confirmed the lock
 	saved    skua.QueueOffset // last committed
+	carried  skua.QueueOffset // last committed with a pull, or where the line began
 	unsaved  bool             // nothing was committed yet
 	lastPull time.Time
 	lastDone time.Time
@@ -47,7 +48,7 @@ type entry struct {
 }
 
 func newLine(m *member, q skua.Queue, sub *subscription, offset skua.QueueOffset) *line {
-	return &line{m: m, queue: q, sub: sub, offset: offset, locked: time.Now(), unsaved: true, lastPull: time.Now()}
+	return &line{m: m, queue: q, sub: sub, offset: offset, carried: offset, locked: time.Now(), unsaved: true, lastPull: time.Now()}
 }
 
 // lockValid is for how long a member relies on a lock that the broker confirmed; the broker keeps it twice as long.
@@ -151,7 +152,7 @@ func (l *line) jumpLocked(offset skua.QueueOffset) {
 	l.first += len(l.entries)
 	l.next = l.first
 	l.entries, l.again, l.bytes = nil, nil, 0
-	l.offset = offset
+	l.offset, l.carried = offset, offset
 	l.unsaved = true
 	l.epoch++
 	l.stalled = true

@@ -57,7 +57,7 @@ func (l *line) pull(epoch int) {
 	})
 }
 
-// headerLocked is the header of the next pull. It carries the subscription, so that the broker filters by this member's
+// headerLocked makes the header of the next pull. It carries the subscription, so that the broker filters by this member's
 // even if another one of the group announced a different one.
 func (l *line) headerLocked() *command.PullHeader {
 	h := &command.PullHeader{
@@ -66,9 +66,12 @@ func (l *line) headerLocked() *command.PullHeader {
 		SuspendTimeout: suspendPull.Milliseconds(), Subscription: []byte(l.sub.expression),
 		SubVersion: l.sub.version, ExpressionType: []byte(l.sub.kind),
 	}
-	if commit := l.positionLocked(); commit > 0 && l.m.auto && !l.m.broadcast && l.from == skua.Master {
+	// Only progress is committed: Java's brokers handle pulls and commits side by side, so that the old offset that a pull
+	// repeats may overwrite the new one of a commit that was sent after it.
+	if commit := l.positionLocked(); commit > l.carried && l.m.auto && !l.m.broadcast && l.from == skua.Master {
 		h.SysFlag |= command.PullCommit
 		h.CommitOffset = int64(commit)
+		l.carried = commit
 	}
 	return h
 }

@@ -67,6 +67,22 @@ func TestReadGoesOn(t *testing.T) {
 	}
 }
 
+// Pulls commit progress only. A broker may handle a pull after a commit that was sent later, and go back.
+func TestPullsDoNotRepeatCommits(t *testing.T) {
+	f := newFake(t)
+	finish := make(chan struct{})
+	next := wire.Response{Status: command.StatusPullNotFound, Header: &command.PullResponse{NextOffset: 7}}
+	readFake(t, f, func(context.Context, *Received) error { <-finish; return nil }, found(5, "a", "b"), next, next)
+	f.pulled(7)
+	close(finish)
+	f.committed(7)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.carried) != 0 {
+		t.Errorf("pulls committed %v while nothing was consumed", f.carried)
+	}
+}
+
 func TestReadOffsetMoved(t *testing.T) {
 	box := newInbox()
 	f := newFake(t)
