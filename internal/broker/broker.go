@@ -11,9 +11,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
 	"net"
 	"net/netip"
+	"os"
+	"os/user"
 	"path/filepath"
 	"sync"
 	"sync/atomic"
@@ -116,7 +119,7 @@ func (b *Broker) open(o *Options) (err error) {
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived = b.log, levels.tagsCode, b.arrived
 	if b.store, err = store.Open(so); err != nil {
-		return err
+		return withUser(err)
 	}
 	if b.topics, err = openTopics(b.configPath("topics.json"), b.store, b.stats, b.log); err != nil {
 		return err
@@ -131,7 +134,30 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.offsets, err = openOffsets(b.configPath("consumerOffset.json"), o.ConsumerOffsetUpdateVersionStep, b.log); err != nil {
 		return err
 	}
+	b.offsets.bound(b.endOf)
 	return b.openSchedule(levels)
+}
+
+// withUser adds to an error about permissions who lacks them.
+func withUser(err error) error {
+	if !errors.Is(err, fs.ErrPermission) {
+		return err
+	}
+	name := "unknown"
+	if u, e := user.Current(); e == nil {
+		name = u.Username
+	}
+	return fmt.Errorf("%w: the broker runs as user %s (%d), give the directory to that user or choose another", err, name, os.Getuid())
+}
+
+// endOf is the offset that the next message of a queue will have; 0 if the topic is unknown, or of a kind whose queues
+// this release cannot read.
+func (b *Broker) endOf(topic string, queue int32) skua.QueueOffset {
+	t := b.topics.find(topic)
+	if t == nil || t.batched || int(queue) >= len(t.queues) {
+		return 0
+	}
+	return t.queue(queue).Max()
 }
 
 // configPath is the path of a file in the config directory.
