@@ -134,6 +134,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.offsets, err = openOffsets(b.configPath("consumerOffset.json"), o.ConsumerOffsetUpdateVersionStep, b.log); err != nil {
 		return err
 	}
+	b.offsets.bound(b.endOf)
 	return b.openSchedule(levels)
 }
 
@@ -147,6 +148,16 @@ func withUser(err error) error {
 		name = u.Username
 	}
 	return fmt.Errorf("%w: the broker runs as user %s (%d), give the directory to that user or choose another", err, name, os.Getuid())
+}
+
+// endOf is the offset that the next message of a queue will have; 0 if the topic is unknown, or of a kind whose queues
+// this release cannot read.
+func (b *Broker) endOf(topic string, queue int32) skua.QueueOffset {
+	t := b.topics.find(topic)
+	if t == nil || t.batched || int(queue) >= len(t.queues) {
+		return 0
+	}
+	return t.queue(queue).Max()
 }
 
 // configPath is the path of a file in the config directory.

@@ -103,6 +103,27 @@ func openOffsets(path string, step int64, log *slog.Logger) (*offsets, error) {
 	return o, nil
 }
 
+// bound takes back committed offsets that lie behind the end of their queue, as after a power cut that the last messages
+// did not survive: the messages that come in their place would be passed over. end tells the end of a queue, 0 if it
+// cannot be told.
+func (o *offsets) bound(end func(topic string, queue int32) skua.QueueOffset) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for k, g := range o.table {
+		g.mu.Lock()
+		for i := range g.queues {
+			p := &g.queues[i]
+			if at := end(k.topic, p.queue); at > 0 && p.committed > at {
+				o.log.Warn("offset of a group lies behind the last message and is taken back", "group", k.group, "topic", k.topic,
+					"queue", p.queue, "from", p.committed, "to", at)
+				p.committed = at
+				o.changed(1)
+			}
+		}
+		g.mu.Unlock()
+	}
+}
+
 // of returns the progress of a group with a topic, which it adds if add is true; else nil if there is none.
 func (o *offsets) of(topic, group []byte, add bool) *groupProgress {
 	o.mu.RLock()

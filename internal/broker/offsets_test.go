@@ -146,6 +146,30 @@ func TestOffsetsFileIsJavas(t *testing.T) {
 	}
 }
 
+func TestOffsetsBehindTheEndAreTakenBack(t *testing.T) {
+	d := openDoor(t)
+	d.peer.createTopic("T", 2)
+	for range 3 {
+		d.peer.send("T", "x")
+	}
+	d.peer.commitAs("G", "T", 0, 99) // as left by a power cut that took messages with it
+	d.peer.commitAs("H", "T", 0, 2)
+	d.peer.commitAs("G", "T", 1, 7) // of a queue without any message nothing can be said
+	d.restart()
+	for _, c := range []struct {
+		group string
+		queue int32
+		want  skua.QueueOffset
+	}{{"G", 0, 3}, {"H", 0, 2}, {"G", 1, 7}} {
+		if off := d.peer.committed(c.group, "T", c.queue); off != c.want {
+			t.Errorf("%s queue %d: %d, want %d", c.group, c.queue, off, c.want)
+		}
+	}
+	if n := d.log.count("lies behind the last message"); n != 1 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
 // A file as Java 5.5.0 leaves it.
 const javaOffsets = `{
 	"dataVersion":{
