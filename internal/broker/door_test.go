@@ -74,7 +74,11 @@ func (d *door) start() {
 	d.peer = d.connect(nil)
 }
 
+// close stops the broker, if it runs.
 func (d *door) close() {
+	if d.done == nil {
+		return // a restart failed
+	}
 	d.peer.pool.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 	defer cancel()
@@ -84,6 +88,7 @@ func (d *door) close() {
 	if err := <-d.done; err != nil {
 		d.t.Errorf("serve: %v", err)
 	}
+	d.done = nil
 }
 
 func (d *door) restart() {

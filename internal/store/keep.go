@@ -59,10 +59,11 @@ func (s *Store) Usage() DiskUsage {
 	return worst
 }
 
-// describeSpace tells how full the disk of the log is.
+// describeSpace tells how full the disk of the log is, and how full it may be.
 func (s *Store) describeSpace() string {
 	u := s.Usage()
-	return fmt.Sprintf("%s is %.1f %% full (%d of %d bytes)", u.Path, 100*u.Ratio(), u.Used, u.Total)
+	return fmt.Sprintf("%s is %.1f %% full (%d of %d bytes), the limit is %.0f %% (diskSpaceWarningLevelRatio)", u.Path,
+		100*u.Ratio(), u.Used, u.Total, 100*s.o.WarnRatio)
 }
 
 // keepLoop looks after disk space and retention.
@@ -102,8 +103,7 @@ func (s *Store) CheckDisk() *RefusedError {
 func (s *Store) checkDisk() {
 	u, l := s.Usage(), s.log
 	if u.Ratio() > s.o.WarnRatio {
-		l.refuse(refusef(DiskFull, "%s, the limit is %.0f %% (diskSpaceWarningLevelRatio); free space, or lower fileReservedTime",
-			s.describeSpace(), 100*s.o.WarnRatio), false)
+		l.refuse(refusef(DiskFull, "%s; free space, or lower fileReservedTime", s.describeSpace()), false)
 		return
 	}
 	if r := l.refused.Load(); r == nil || r.Reason != DiskFull {

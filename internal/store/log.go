@@ -179,7 +179,7 @@ func (l *commitLog) sync() (int64, error) {
 // reads it all again.
 func (l *commitLog) failed(err error) error {
 	if errors.Is(err, syscall.ENOSPC) {
-		r := &RefusedError{Reason: DiskFull, Detail: l.space() + "; free space, the store then goes on by itself", Err: err}
+		r := &RefusedError{Reason: DiskFull, Detail: l.space() + ", and the file system has no space left; free space, the store then goes on by itself", Err: err}
 		l.refuse(r, false)
 		return r
 	}
