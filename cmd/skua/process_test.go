@@ -11,6 +11,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,21 +37,26 @@ func program(t *testing.T, args ...string) (cmd *exec.Cmd, log *bytes.Buffer) {
 	return cmd, log
 }
 
+// serverProgram runs skua server on free ports as a process of its own, and returns when its banner is out.
+func serverProgram(t *testing.T, dir string, args ...string) (cmd *exec.Cmd, log *bytes.Buffer) {
+	t.Helper()
+	all := slices.Concat([]string{"server", "--data", dir, "--namesrv-port", "0", "--broker-port", "0"}, args, small)
+	cmd, log = program(t, all...)
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(lines.Text(), "consume"); {
+	}
+	return cmd, log
+}
+
 func TestSignalStopsCleanly(t *testing.T) {
 	for _, sig := range []os.Signal{syscall.SIGTERM, os.Interrupt} {
-		cmd, log := program(t, append([]string{"server", "--data", t.TempDir(), "--namesrv-port", "0", "--broker-port", "0"}, small...)...)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for lines := bufio.NewScanner(out); lines.Scan(); {
-			if strings.Contains(lines.Text(), "consume") {
-				break
-			}
-		}
+		cmd, log := serverProgram(t, t.TempDir())
 		begin := time.Now()
 		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
@@ -69,16 +75,7 @@ func TestSignalStopsUnderLoad(t *testing.T) {
 	dir := t.TempDir()
 	start := func() (*exec.Cmd, *bytes.Buffer, *client.Client) {
 		ready := filepath.Join(t.TempDir(), "ready")
-		cmd, log := program(t, append([]string{"server", "--data", dir, "--namesrv-port", "0", "--broker-port", "0", "--ready-file", ready}, small...)...)
-		out, err := cmd.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := cmd.Start(); err != nil {
-			t.Fatal(err)
-		}
-		for lines := bufio.NewScanner(out); lines.Scan() && !strings.Contains(lines.Text(), "consume"); {
-		}
+		cmd, log := serverProgram(t, dir, "--ready-file", ready)
 		var addrs node.Addresses
 		if text, err := os.ReadFile(ready); err != nil || json.Unmarshal(text, &addrs) != nil {
 			t.Fatalf("ready file: %q, %v\n%s", text, err, log)

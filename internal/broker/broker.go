@@ -20,7 +20,6 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -180,9 +179,9 @@ func (b *Broker) wireOptions(o *Options, h wire.Handler) wire.Options {
 func (b *Broker) bind(o *Options) error {
 	const tries = 20 // for a free port whose lower neighbour is free too
 	for try := 1; ; try++ {
-		main, err := net.Listen("tcp", o.bind(int(o.ListenPort)))
+		main, err := wire.Listen(o.BindAddress, int(o.ListenPort))
 		if err != nil {
-			return listenError(int(o.ListenPort), err)
+			return err
 		}
 		port := main.Addr().(*net.TCPAddr).Port
 		fast, err := net.Listen("tcp", o.bind(port-fastPortBelow))
@@ -195,13 +194,6 @@ func (b *Broker) bind(o *Options) error {
 			return fmt.Errorf("listenPort: %d is free, but the fast port %d below it is not: %w", port, fastPortBelow, err)
 		}
 	}
-}
-
-func listenError(port int, err error) error {
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return fmt.Errorf("port %d is in use by another program: stop it or set listenPort (%w)", port, err)
-	}
-	return fmt.Errorf("listenPort: %w", err)
 }
 
 // name sets the addresses that depend on the port.

@@ -12,10 +12,8 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
-	"strconv"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/skuamq/skua/internal/command"
@@ -60,7 +58,7 @@ func New(o Options, log *slog.Logger) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	l, err := listen(&o)
+	l, err := wire.Listen(o.BindAddress, int(o.ListenPort))
 	if err != nil {
 		return nil, err
 	}
@@ -77,14 +75,6 @@ func New(o Options, log *slog.Logger) (*Server, error) {
 	})
 	s.peers = wire.NewPool(wire.Options{Log: log, TLS: o.TLS.ForDialing()})
 	return s, nil
-}
-
-func listen(o *Options) (net.Listener, error) {
-	l, err := net.Listen("tcp", net.JoinHostPort(o.BindAddress, strconv.Itoa(int(o.ListenPort))))
-	if errors.Is(err, syscall.EADDRINUSE) {
-		return nil, fmt.Errorf("port %d is in use by another program: stop it or set listenPort (%w)", o.ListenPort, err)
-	}
-	return l, err
 }
 
 // Addr is the address that the server listens on, "ip:port".
