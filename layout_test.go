@@ -30,12 +30,13 @@ var layout = []struct {
 	{"internal/assign", "root"},
 	{"internal/filter", "root"},
 	{"internal/record", "root"},
+	{"internal/layout", "internal/record"},
 	{"internal/segment", ""},
 	{"internal/command", "root internal/fastjson"},
 	{"internal/wire", "root internal/command"},
 
 	// Engines, which know neither command nor wire, and the public interface.
-	{"internal/store", "root internal/record internal/segment"},
+	{"internal/store", "root internal/layout internal/record internal/segment"},
 	{"client", "root internal/assign internal/command internal/fastjson internal/filter internal/record internal/wire"},
 	{"admin", "root client internal/command internal/fastjson internal/record internal/wire"},
 	{"internal/bench", "root client internal/command internal/record internal/wire"},
@@ -51,7 +52,7 @@ var layout = []struct {
 }
 
 // pure packages compute: time comes in as a value, and nothing runs beside the caller.
-var pure = []string{"internal/record", "internal/segment", "internal/command", "internal/fastjson", "internal/conf", "internal/assign", "internal/filter"}
+var pure = []string{"internal/record", "internal/layout", "internal/segment", "internal/command", "internal/fastjson", "internal/conf", "internal/assign", "internal/filter"}
 
 const maxFileLines = 1000
 

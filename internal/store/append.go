@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -103,7 +104,7 @@ func (s *Store) check(q *Queue, m *record.Message, body int) error {
 		return refusef(BodyTooLarge, "the body has %d bytes, maxMessageSize is %d", body, s.o.MaxMessageSize)
 	case len(m.Properties) > record.MaxProperties:
 		return refusef(PropertiesTooLarge, "the properties have %d bytes, the limit is %d", len(m.Properties), record.MaxProperties)
-	case len(m.Topic) > math.MaxUint8 || !storable(q.topic) || string(m.Topic) != q.topic || m.QueueID != q.id:
+	case len(m.Topic) > math.MaxUint8 || !layout.Storable(q.topic) || string(m.Topic) != q.topic || m.QueueID != q.id:
 		return refusef(TopicInvalid, "message for %.300q queue %d, given to %.300q queue %d", m.Topic, m.QueueID, q.topic, q.id)
 	}
 	return nil
@@ -151,7 +152,7 @@ func (s *Store) enqueueLocked(d *draft, q *Queue, ms []*record.Message, next int
 		if !m.Queued() {
 			continue
 		}
-		q.tail = appendUnit(q.tail, int64(m.LogOffset), m.Size, d.tags[i])
+		q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, d.tags[i])
 		q.maxLog = int64(m.LogOffset) + int64(m.Size)
 		if s.o.SyncFlush {
 			s.pending.push(pendingEntry{q, m.QueueOffset, d.tags[i], q.maxLog})
@@ -197,17 +198,4 @@ func (s *Store) tagsCode(m *record.Message) int64 {
 		return s.o.TagsCode(m)
 	}
 	return record.TagsCode(m.Properties)
-}
-
-// storable reports whether a topic can be the name of a directory.
-func storable(topic string) bool {
-	if topic == "" || topic == "." || topic == ".." || len(topic) > math.MaxUint8 {
-		return false
-	}
-	for i := range len(topic) {
-		if c := topic[i]; c == '/' || c == '\\' || c == 0 {
-			return false
-		}
-	}
-	return true
 }

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -212,12 +213,12 @@ func TestDamageInTheMiddle(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, ok := decodeCheckpoint(b)
+	c, ok := layout.DecodeCheckpoint(b)
 	if !ok {
 		t.Fatal("no checkpoint")
 	}
-	c.written, c.synced = position{}, position{}
-	if err := overwrite(path, c.encode()); err != nil {
+	c.Written, c.Synced = layout.Position{}, layout.Position{}
+	if err := overwrite(path, c.Encode()); err != nil {
 		t.Fatal(err)
 	}
 	victim := filepath.Join(o.Dir, "commitlog", fmt.Sprintf("%020d", o.SegmentSize))

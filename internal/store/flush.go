@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"sync"
 	"time"
+
+	"github.com/skuamq/skua/internal/layout"
 )
 
 // drainLoop is the writer: it moves bytes from the staging ring to the segment files. In SyncFlush it syncs them too, so
@@ -69,10 +71,10 @@ func (s *Store) reserve() {
 
 // flusher is the state of the background flush.
 type flusher struct {
-	mu       sync.Mutex // held during a cycle
-	durable  position   // the log before it is on disk
-	written  position   // entries of all records before it are in queue files
-	synced   position   // and on disk
+	mu       sync.Mutex      // held during a cycle
+	durable  layout.Position // the log before it is on disk
+	written  layout.Position // entries of all records before it are in queue files
+	synced   layout.Position // and on disk
 	unsynced map[*Queue]bool
 	warm     map[*Queue]int // queues with entries in memory, and the cycle of their last flush
 	cycle    int
@@ -151,9 +153,9 @@ func (s *Store) flush() error {
 	return s.syncQueues(false)
 }
 
-// takeDirty returns the queues with unwritten entries, and the position before which all records have their entries in
+// takeDirty returns the queues with unwritten entries, and the layout.Position before which all records have their entries in
 // files once these queues are flushed.
-func (s *Store) takeDirty() ([]*Queue, position) {
+func (s *Store) takeDirty() ([]*Queue, layout.Position) {
 	l := s.log
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -162,7 +164,7 @@ func (s *Store) takeDirty() ([]*Queue, position) {
 	for _, q := range dirty {
 		q.dirty = false
 	}
-	return dirty, position{End: l.end.Load(), Last: l.mu.last, Time: l.mu.lastTime}
+	return dirty, layout.Position{End: l.end.Load(), Last: l.mu.last, Time: l.mu.lastTime}
 }
 
 // giveBackDirty undoes takeDirty for queues that could not be written.

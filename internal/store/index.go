@@ -15,6 +15,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -42,8 +43,8 @@ func (s *Store) openIndex(r *recovery) error {
 	}
 	x := &indexer{s: s, dir: filepath.Join(s.o.Dir, "index"), bell: newBell(), last: -1}
 	s.index = x
-	x.full.Store(s.java.index)
-	intact := !r.crashed || r.staged != nil && r.own.boot == bootID()
+	x.full.Store(s.java.Index)
+	intact := !r.crashed || r.staged != nil && r.own.Boot == bootID()
 	names, err := indexNames(x.dir)
 	if err != nil {
 		return err
@@ -53,7 +54,7 @@ func (s *Store) openIndex(r *recovery) error {
 		if err != nil {
 			return err
 		}
-		if !intact && f.endTime() > s.java.index {
+		if !intact && f.EndTime() > s.java.Index {
 			f.close()
 			if err := os.Remove(path); err != nil {
 				return fmt.Errorf("store: %w", err)
@@ -65,12 +66,12 @@ func (s *Store) openIndex(r *recovery) error {
 	}
 	begin, pos := int64(s.Min()), int64(0)
 	if n := len(x.files); n > 0 {
-		pos = x.files[n-1].endOffset()
+		pos = x.files[n-1].EndOffset()
 		if !r.crashed {
 			x.last = pos // the file tells where its last record begins, and a clean stop indexes records as a whole
 		}
 		if intact && r.ownOK {
-			pos = max(pos, r.own.indexed)
+			pos = max(pos, r.own.Indexed)
 		}
 	}
 	x.pos.Store(min(max(pos, begin), s.log.end.Load()))
@@ -222,10 +223,10 @@ func (x *indexer) add(m *record.Message) error {
 	var err error
 	eachKey(m.Properties, func(key []byte) bool {
 		var f *indexFile
-		if f, err = x.fileFor(m); err != nil || int64(m.LogOffset) < f.endOffset() {
+		if f, err = x.fileFor(m); err != nil || int64(m.LogOffset) < f.EndOffset() {
 			return false
 		}
-		err = f.put(keyHash(m.Topic, key), int64(m.LogOffset), m.StoreTime)
+		err = f.put(layout.KeyHash(m.Topic, key), int64(m.LogOffset), m.StoreTime)
 		return err == nil
 	})
 	return err
@@ -260,13 +261,13 @@ func (x *indexer) fileFor(m *record.Message) (*indexFile, error) {
 	var lastTime, lastOffset int64
 	if n := len(x.files); n > 0 {
 		last := x.files[n-1]
-		if !last.full() {
+		if !last.Full() {
 			return last, nil
 		}
 		if err := last.sync(); err != nil {
 			return nil, err
 		}
-		lastTime, lastOffset = last.endTime(), last.endOffset()
+		lastTime, lastOffset = last.EndTime(), last.EndOffset()
 		x.full.Store(lastTime)
 	}
 	if err := os.MkdirAll(x.dir, 0o755); err != nil {
@@ -303,7 +304,7 @@ func (x *indexer) dropBefore(off int64) error {
 	}
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	for len(x.files) > 1 && x.files[0].endOffset() < off {
+	for len(x.files) > 1 && x.files[0].EndOffset() < off {
 		f := x.files[0]
 		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
@@ -331,7 +332,7 @@ func (x *indexer) close() error {
 		if err := x.files[n-1].sync(); err != nil {
 			return err
 		}
-		x.full.Store(max(x.full.Load(), x.files[n-1].endTime()))
+		x.full.Store(max(x.full.Load(), x.files[n-1].EndTime()))
 	}
 	return nil
 }
@@ -344,7 +345,7 @@ func (x *indexer) relax() {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	for _, f := range x.files {
-		_ = unix.Madvise(f.mem, unix.MADV_DONTNEED)
+		_ = unix.Madvise(f.Mem, unix.MADV_DONTNEED)
 	}
 }
 

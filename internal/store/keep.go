@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skuamq/skua/internal/layout"
 )
 
 // Pace and rules of retention, as in Java.
@@ -194,7 +196,7 @@ func (q *Queue) dropBefore(off int64) error {
 	if run == nil {
 		return nil
 	}
-	_, err := run.DropBefore(off * unitSize)
+	_, err := run.DropBefore(off * layout.UnitSize)
 	return err
 }
 

@@ -1,23 +1,22 @@
 package store
 
 import (
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skuamq/skua/internal/layout"
 )
 
 // lockDir takes the lock that Java takes: an exclusive record lock on byte 0 of the file "lock". It lasts until the file
 // is closed, or the process ends.
 func lockDir(dir string) (*os.File, error) {
-	path := filepath.Join(dir, lockFile)
+	path := filepath.Join(dir, layout.LockFile)
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w; storePathRootDir must be a directory that the broker may write", err)
@@ -41,42 +40,31 @@ func lockDir(dir string) (*os.File, error) {
 
 // lastPID is the process that the abort file names, for messages.
 func lastPID(dir string) string {
-	pid, _, err := readAbort(dir)
-	if err != nil || pid == "" {
+	a, err := readAbort(dir)
+	if err != nil || a.PID == "" {
 		return ""
 	}
-	return " (process " + pid + ")"
+	return " (process " + a.PID + ")"
 }
 
-// The abort file exists while a broker runs. Its first line is the process id, as Java has it; Skua adds its session, so
-// that it knows later whether it was the last that used the directory.
-
-func writeAbort(dir string, s session) error {
-	text := strconv.Itoa(os.Getpid()) + "\n" + hex.EncodeToString(s[:]) + "\n"
-	return os.WriteFile(filepath.Join(dir, abortFile), []byte(text), 0o644)
+// writeAbort makes the abort file that of session s in this process.
+func writeAbort(dir string, s layout.Session) error {
+	return os.WriteFile(filepath.Join(dir, layout.AbortFile), layout.AbortOf(os.Getpid(), s).Encode(), 0o644)
 }
 
-// readAbort returns the content of the abort file. The error is fs.ErrNotExist after a clean stop; the session is zero
-// when Java ran.
-func readAbort(dir string) (pid string, s session, err error) {
-	b, err := os.ReadFile(filepath.Join(dir, abortFile))
-	if err != nil {
-		return "", s, err
-	}
-	pid, rest, _ := strings.Cut(string(b), "\n")
-	if id, err := hex.DecodeString(strings.TrimSpace(rest)); err == nil && len(id) == len(s) {
-		s = session(id)
-	}
-	return strings.TrimSpace(pid), s, nil
+// readAbort returns the content of the abort file. The error is fs.ErrNotExist after a clean stop.
+func readAbort(dir string) (layout.Abort, error) {
+	b, err := os.ReadFile(filepath.Join(dir, layout.AbortFile))
+	return layout.DecodeAbort(b), err
 }
 
 // aborted tells how the last user of dir ended.
-func aborted(dir string) (crashed bool, s session, err error) {
-	_, s, err = readAbort(dir)
+func aborted(dir string) (crashed bool, s layout.Session, err error) {
+	a, err := readAbort(dir)
 	if errors.Is(err, fs.ErrNotExist) {
-		return false, s, nil
+		return false, a.Session, nil
 	}
-	return true, s, err
+	return true, a.Session, err
 }
 
 func syncFileSystem(dir string) error {

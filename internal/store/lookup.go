@@ -16,10 +16,10 @@ func (q *Queue) StoreTime(off skua.QueueOffset) (ms int64, ok bool) {
 		return 0, false
 	}
 	u, err := q.unit(int64(off))
-	if err != nil || u.filler() {
+	if err != nil || u.Filler() {
 		return 0, false
 	}
-	return q.store.storeTime(u.log)
+	return q.store.storeTime(u.Log)
 }
 
 // storeTime reads the store time of the record at log.
@@ -44,10 +44,10 @@ func (q *Queue) Entry(off skua.QueueOffset) (e Entry, ok bool) {
 		return e, false
 	}
 	u, err := q.unit(int64(off))
-	if err != nil || u.filler() {
+	if err != nil || u.Filler() {
 		return e, false
 	}
-	return Entry{LogOffset: skua.LogOffset(u.log), Size: u.size, TagsCode: u.tags}, true
+	return Entry{LogOffset: skua.LogOffset(u.Log), Size: u.Size, TagsCode: u.Tags}, true
 }
 
 // EarliestTime is when the first message of the queue was stored, ms; ok is false if there is none.

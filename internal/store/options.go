@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
 )
@@ -47,11 +48,8 @@ type Options struct {
 
 // Sizes that do not depend on options, bytes.
 const (
-	unitSize    = 20        // of a queue entry
-	recordExtra = 64 << 10  // what a record may have beyond MaxMessageSize
-	pageSize    = 64 << 10  // a multiple of every page size in use
-	reserveStep = 32 << 20  // disk space is taken in such steps
-	maxStaging  = 256 << 20 // of Options.StagingSize
+	recordExtra = 64 << 10 // what a record may have beyond MaxMessageSize
+	reserveStep = 32 << 20 // disk space is taken in such steps
 )
 
 // withDefaults fills in what is zero and checks the rest.
@@ -74,7 +72,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.ForceRatio, 0.85)
 	setDefault(&o.StagingSize, 32<<20)
 	setDefault(&o.DeleteWhen, "04")
-	o.QueueFileSize = (o.QueueFileSize + unitSize - 1) / unitSize * unitSize
+	o.QueueFileSize = (o.QueueFileSize + layout.UnitSize - 1) / layout.UnitSize * layout.UnitSize
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -85,15 +83,15 @@ func (o Options) withDefaults() (Options, error) {
 		o.Usage = diskUsage
 	}
 	o.StagingSize = max(o.StagingSize, 4*(int64(o.MaxMessageSize)+recordExtra))
-	o.StagingSize = (o.StagingSize + pageSize - 1) / pageSize * pageSize
+	o.StagingSize = (o.StagingSize + layout.StagingHeadSize - 1) / layout.StagingHeadSize * layout.StagingHeadSize
 	if _, err := parseHours(o.DeleteWhen); err != nil {
 		return o, err
 	}
 	switch {
 	case o.SegmentSize < 4096:
 		return o, fmt.Errorf("store: mappedFileSizeCommitLog is %d, the least is 4096 bytes", o.SegmentSize)
-	case o.MaxMessageSize < 0 || o.StagingSize > maxStaging:
-		return o, fmt.Errorf("store: maxMessageSize is %d, it must be between 1 and %d bytes", o.MaxMessageSize, maxStaging/4-recordExtra)
+	case o.MaxMessageSize < 0 || o.StagingSize > layout.StagingMax:
+		return o, fmt.Errorf("store: maxMessageSize is %d, it must be between 1 and %d bytes", o.MaxMessageSize, layout.StagingMax/4-recordExtra)
 	}
 	return o, nil
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
 )
@@ -34,17 +35,17 @@ func (s *Store) Query(topic, key string, maxMessages int, begin, end int64) (Que
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if n := len(x.files); n > 0 {
-		out.LastTime, out.LastOffset = x.files[n-1].endTime(), skua.LogOffset(x.files[n-1].endOffset())
+		out.LastTime, out.LastOffset = x.files[n-1].EndTime(), skua.LogOffset(x.files[n-1].EndOffset())
 	}
 	seen := map[int64]bool{}
 	var found []int64
-	hash := keyHash([]byte(topic), []byte(key))
+	hash := layout.KeyHash([]byte(topic), []byte(key))
 	for i := len(x.files) - 1; i >= 0 && len(found) < maxMessages; i-- {
 		f := x.files[i]
-		if !f.covers(begin, end) {
+		if !f.Covers(begin, end) {
 			continue
 		}
-		f.find(hash, begin, end, func(log int64) bool {
+		f.Find(hash, begin, end, func(log int64) bool {
 			if !seen[log] && s.matches(log, topic, key, begin, end) {
 				found = append(found, log)
 			}

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"math"
 	"path/filepath"
@@ -11,6 +10,7 @@ import (
 	"sync/atomic"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/segment"
 )
 
@@ -43,31 +43,6 @@ type Queue struct {
 // keepUnits is how many flushed entries a busy queue keeps in memory.
 const keepUnits = 1024
 
-// unit is a queue entry.
-type unit struct {
-	log  int64 // log offset
-	size int32
-	tags int64
-}
-
-func appendUnit(b []byte, log int64, size int32, tags int64) []byte {
-	b = binary.BigEndian.AppendUint64(b, uint64(log))
-	b = binary.BigEndian.AppendUint32(b, uint32(size))
-	return binary.BigEndian.AppendUint64(b, uint64(tags))
-}
-
-// decodeUnit reads an entry. ok is false where no entry was written.
-func decodeUnit(b []byte) (u unit, ok bool) {
-	u.log = int64(binary.BigEndian.Uint64(b))
-	u.size = int32(binary.BigEndian.Uint32(b[8:]))
-	u.tags = int64(binary.BigEndian.Uint64(b[12:]))
-	return u, u.log >= 0 && u.size > 0
-}
-
-// filler reports whether the entry stands for no message: the first file of a queue that does not begin at 0 is filled
-// with them.
-func (u unit) filler() bool { return u.log == 0 && u.size == math.MaxInt32 }
-
 // Topic is the topic's name.
 func (q *Queue) Topic() string { return q.topic }
 
@@ -86,45 +61,45 @@ func (q *Queue) units(b []byte, from int64) (int, error) {
 	q.mu.RLock()
 	if from >= q.tailFrom {
 		n := 0
-		if at := (from - q.tailFrom) * unitSize; at < int64(len(q.tail)) {
-			n = copy(b[:len(b)/unitSize*unitSize], q.tail[at:]) / unitSize
+		if at := (from - q.tailFrom) * layout.UnitSize; at < int64(len(q.tail)) {
+			n = copy(b[:len(b)/layout.UnitSize*layout.UnitSize], q.tail[at:]) / layout.UnitSize
 		}
 		q.mu.RUnlock()
 		return n, nil
 	}
 	run, stop := q.run, q.tailFrom
 	q.mu.RUnlock()
-	n := min(int64(len(b)/unitSize), stop-from)
+	n := min(int64(len(b)/layout.UnitSize), stop-from)
 	if run == nil {
 		return 0, segment.ErrOutside
 	}
-	if b = b[:n*unitSize]; run.Copy(b, from*unitSize, q.store.nowMs()) {
+	if b = b[:n*layout.UnitSize]; run.Copy(b, from*layout.UnitSize, q.store.nowMs()) {
 		return int(n), nil
 	}
-	return int(n), run.ReadAt(b, from*unitSize)
+	return int(n), run.ReadAt(b, from*layout.UnitSize)
 }
 
 // unit reads one entry.
-func (q *Queue) unit(at int64) (unit, error) {
-	var b [unitSize]byte
+func (q *Queue) unit(at int64) (layout.Unit, error) {
+	var b [layout.UnitSize]byte
 	n, err := q.units(b[:], at)
 	if err != nil || n == 0 {
-		return unit{}, errors.Join(err, segment.ErrOutside)
+		return layout.Unit{}, errors.Join(err, segment.ErrOutside)
 	}
-	u, ok := decodeUnit(b[:])
+	u, ok := layout.DecodeUnit(b[:])
 	if !ok {
-		return unit{}, segment.ErrOutside
+		return layout.Unit{}, segment.ErrOutside
 	}
 	return u, nil
 }
 
 // peek reads the entry at at if it is in memory, here or at the system. now is the time in ms.
-func (q *Queue) peek(at, now int64) (unit, bool) {
+func (q *Queue) peek(at, now int64) (layout.Unit, bool) {
 	q.mu.RLock()
 	run, here := q.run, at >= q.tailFrom
 	q.mu.RUnlock()
-	if !here && (run == nil || !run.Cached(at*unitSize, now)) {
-		return unit{}, false
+	if !here && (run == nil || !run.Cached(at*layout.UnitSize, now)) {
+		return layout.Unit{}, false
 	}
 	u, err := q.unit(at)
 	return u, err == nil
@@ -132,7 +107,7 @@ func (q *Queue) peek(at, now int64) (unit, bool) {
 
 // search returns the first offset in [lo, hi) whose entry is as wanted, hi if none is. Entries that cannot be read count
 // as not wanted.
-func (q *Queue) search(lo, hi int64, wanted func(unit) bool) int64 {
+func (q *Queue) search(lo, hi int64, wanted func(layout.Unit) bool) int64 {
 	return lo + int64(sort.Search(int(hi-lo), func(i int) bool {
 		u, err := q.unit(lo + int64(i))
 		return err == nil && wanted(u)
@@ -142,10 +117,10 @@ func (q *Queue) search(lo, hi int64, wanted func(unit) bool) int64 {
 // correctMin sets Min to the first entry whose record is still in the log, which begins at logMin.
 func (q *Queue) correctMin(logMin int64) {
 	lo, hi := q.begin(), q.visible.Load()
-	if u, err := q.unit(max(q.min.Load(), lo)); err == nil && u.log >= logMin && !u.filler() && q.min.Load() > lo {
+	if u, err := q.unit(max(q.min.Load(), lo)); err == nil && u.Log >= logMin && !u.Filler() && q.min.Load() > lo {
 		return // nothing has changed
 	}
-	q.min.Store(q.search(lo, hi, func(u unit) bool { return u.log >= logMin && !u.filler() }))
+	q.min.Store(q.search(lo, hi, func(u layout.Unit) bool { return u.Log >= logMin && !u.Filler() }))
 }
 
 // begin is the offset of the first entry that exists, live or not.
@@ -154,7 +129,7 @@ func (q *Queue) begin() int64 {
 	defer q.mu.RUnlock()
 	if q.run != nil {
 		if begin, end := q.run.Bounds(); end > begin {
-			return begin / unitSize
+			return begin / layout.UnitSize
 		}
 	}
 	return q.tailFrom
@@ -164,7 +139,7 @@ func (q *Queue) begin() int64 {
 func (q *Queue) flush() error {
 	q.mu.Lock()
 	from := q.flushed
-	b := q.tail[(from-q.tailFrom)*unitSize:]
+	b := q.tail[(from-q.tailFrom)*layout.UnitSize:]
 	if q.run == nil && len(b) > 0 {
 		run, err := segment.Open(q.store.queueDisk, q.store.o.QueueFileSize, q.dir())
 		if err != nil {
@@ -178,18 +153,18 @@ func (q *Queue) flush() error {
 	if len(b) == 0 {
 		return nil
 	}
-	if err := fillFirst(run, from*unitSize); err != nil {
+	if err := fillFirst(run, from*layout.UnitSize); err != nil {
 		return err
 	}
 	// Appenders only add behind b, and only flush moves it.
-	if err := run.WriteAt(b, from*unitSize); err != nil {
+	if err := run.WriteAt(b, from*layout.UnitSize); err != nil {
 		return err
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.flushed = from + int64(len(b)/unitSize)
+	q.flushed = from + int64(len(b)/layout.UnitSize)
 	if old := q.flushed - q.tailFrom - keepUnits; old > keepUnits {
-		q.tail = q.tail[:copy(q.tail, q.tail[old*unitSize:])]
+		q.tail = q.tail[:copy(q.tail, q.tail[old*layout.UnitSize:])]
 		q.tailFrom += old
 	}
 	return nil
@@ -203,7 +178,7 @@ func (q *Queue) sync() error {
 	if run == nil || from == to {
 		return nil
 	}
-	if err := run.Sync(from*unitSize, to*unitSize); err != nil {
+	if err := run.Sync(from*layout.UnitSize, to*layout.UnitSize); err != nil {
 		return err
 	}
 	q.mu.Lock()
@@ -216,7 +191,7 @@ func (q *Queue) sync() error {
 func (q *Queue) cool() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if q.flushed == q.tailFrom+int64(len(q.tail)/unitSize) {
+	if q.flushed == q.tailFrom+int64(len(q.tail)/layout.UnitSize) {
 		q.tail, q.tailFrom = nil, q.flushed
 	}
 }
@@ -230,11 +205,11 @@ func fillFirst(run *segment.Run, at int64) error {
 	}
 	b := make([]byte, 0, at-start)
 	for int64(len(b)) < at-start {
-		b = appendUnit(b, 0, math.MaxInt32, 0)
+		b = layout.AppendUnit(b, 0, math.MaxInt32, 0)
 	}
 	return run.WriteAt(b, start)
 }
 
 func (q *Queue) dir() string {
-	return filepath.Join(q.store.o.Dir, "consumequeue", q.topic, strconv.Itoa(int(q.id)))
+	return filepath.Join(q.store.o.Dir, layout.QueueDir, q.topic, strconv.Itoa(int(q.id)))
 }

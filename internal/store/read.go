@@ -8,6 +8,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
 )
@@ -79,7 +80,7 @@ type ReadResult struct {
 	buf   *[]byte
 	pins  []segment.Mapping // that Records are views of
 	spans []span
-	scan  [unitChunk * unitSize]byte
+	scan  [unitChunk * layout.UnitSize]byte
 }
 
 // span is a record to read: size bytes of the log, for the entry off of the queue.
@@ -119,7 +120,7 @@ func (s *Store) Hot(q *Queue, off skua.QueueOffset) bool {
 	}
 	now := s.nowMs()
 	u, ok := q.peek(o, now)
-	return ok && (s.log.inRing(u.log) || s.inMemory(u.log) && s.log.run.Cached(u.log, now))
+	return ok && (s.log.inRing(u.Log) || s.inMemory(u.Log) && s.log.run.Cached(u.Log, now))
 }
 
 // inMemory is Java's guess whether a record is in memory: it is among the last 40 % of it.
@@ -183,7 +184,7 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 			}
 			break
 		}
-		taken, full := sel.take(out.scan[:n*unitSize], next)
+		taken, full := sel.take(out.scan[:n*layout.UnitSize], next)
 		next += int64(taken)
 		if full {
 			break
@@ -198,53 +199,53 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 
 // nextQueueFile is the first offset of the queue file behind the one with off.
 func (s *Store) nextQueueFile(off int64) int64 {
-	perFile := s.o.QueueFileSize / unitSize
+	perFile := s.o.QueueFileSize / layout.UnitSize
 	return off - off%perFile + perFile
 }
 
 // take looks at entries from offset from on, and returns how many it has dealt with, and whether the read is over.
 func (sel *selection) take(b []byte, from int64) (taken int, full bool) {
 	out, begin := sel.out, int64(sel.s.Min())
-	for i := 0; i+unitSize <= len(b); i += unitSize {
+	for i := 0; i+layout.UnitSize <= len(b); i += layout.UnitSize {
 		off := from + int64(taken)
-		u, ok := decodeUnit(b[i:])
-		if !ok || off >= sel.stop || (off-int64(sel.r.Offset))*unitSize > int64(max(filterBytes, sel.r.MaxMessages*unitSize)) {
+		u, ok := layout.DecodeUnit(b[i:])
+		if !ok || off >= sel.stop || (off-int64(sel.r.Offset))*layout.UnitSize > int64(max(filterBytes, sel.r.MaxMessages*layout.UnitSize)) {
 			return taken, true
 		}
 		if sel.full(u) {
 			return taken, true
 		}
 		taken++
-		sel.last = u.log
+		sel.last = u.Log
 		switch {
-		case u.filler() || u.log < begin:
+		case u.Filler() || u.Log < begin:
 			if len(out.spans) == 0 {
 				out.Status = MessageWasRemoving
 			}
-		case sel.r.Match != nil && !sel.r.Match(u.tags):
+		case sel.r.Match != nil && !sel.r.Match(u.Tags):
 			if len(out.spans) == 0 {
 				out.Status = NoMatchedMessage
 			}
 		default:
 			out.Status = Found
-			out.spans = append(out.spans, span{u.log, u.size, off})
-			out.Bytes += int(u.size)
+			out.spans = append(out.spans, span{u.Log, u.Size, off})
+			out.Bytes += int(u.Size)
 		}
 	}
 	return taken, false
 }
 
 // full reports whether the read ends before u. It never does before the first message.
-func (sel *selection) full(u unit) bool {
+func (sel *selection) full(u layout.Unit) bool {
 	count, bytes := len(sel.out.spans), sel.out.Bytes
 	if count == 0 {
 		return false
 	}
 	maxBytes, maxCount := diskBytes, diskCount
-	if sel.s.inMemory(u.log) {
+	if sel.s.inMemory(u.Log) {
 		maxBytes, maxCount = memoryBytes, memoryCount
 	}
-	return count+1 > sel.r.MaxMessages || bytes+int(u.size) > min(sel.maxBytes, maxBytes) || count >= maxCount
+	return count+1 > sel.r.MaxMessages || bytes+int(u.Size) > min(sel.maxBytes, maxBytes) || count >= maxCount
 }
 
 // load gets the records of out.spans.

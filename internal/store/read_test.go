@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -197,7 +198,7 @@ func TestQueueThatBeginsLate(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if u, ok := decodeUnit(b); !ok || !u.filler() {
+	if u, ok := layout.DecodeUnit(b); !ok || !u.Filler() {
 		t.Errorf("first entry %+v", u)
 	}
 	s = open(t, o)
@@ -262,49 +263,4 @@ func TestAppendDoesNotAllocate(t *testing.T) {
 		t.Errorf("%v allocations per read", n)
 	}
 	r.Release()
-}
-
-func FuzzUnit(f *testing.F) {
-	f.Add(appendUnit(nil, 5, 100, -7))
-	f.Add(make([]byte, unitSize))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if len(b) < unitSize {
-			return
-		}
-		if u, ok := decodeUnit(b); ok && !bytes.Equal(appendUnit(nil, u.log, u.size, u.tags), b[:unitSize]) {
-			t.Fatalf("%+v is written differently", u)
-		}
-	})
-}
-
-func FuzzCheckpoint(f *testing.F) {
-	f.Add(checkpoint{indexed: 7}.encode())
-	f.Fuzz(func(t *testing.T, b []byte) {
-		if c, ok := decodeCheckpoint(b); ok && !bytes.Equal(c.encode(), b) {
-			t.Fatalf("%+v is written differently", c)
-		}
-		decodeJavaTimes(b)
-	})
-}
-
-// FuzzIndex gives the index a file of any content: it may find anything, but must come to an end inside the file.
-func FuzzIndex(f *testing.F) {
-	const slots, items = 4, 8
-	f.Add(make([]byte, indexFileSize(slots, items)), int32(3))
-	f.Add(bytes.Repeat([]byte{0, 0, 0, 1}, int(indexFileSize(slots, items)/4)), int32(1))
-	f.Fuzz(func(t *testing.T, b []byte, hash int32) {
-		mem := make([]byte, indexFileSize(slots, items))
-		copy(mem, b)
-		x := &indexFile{mem: mem, slots: slots, items: items, reserved: int64(len(mem))}
-		n := 0
-		x.find(max(hash, 0), 0, 1<<62, func(int64) bool { n++; return true })
-		if n > items {
-			t.Fatalf("found %d of %d", n, items)
-		}
-		if !x.full() && x.count() < items {
-			if err := x.put(max(hash, 0), 1, 1000); err != nil {
-				t.Fatal(err)
-			}
-		}
-	})
 }

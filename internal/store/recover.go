@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
 )
@@ -12,13 +13,13 @@ import (
 // recovery is one start of a store.
 type recovery struct {
 	s       *Store
-	own     checkpoint
+	own     layout.Checkpoint
 	ownOK   bool
 	crashed bool  // the last user of the directory did not stop cleanly
 	staged  *ring // of the last run, nil if it is of no use
 	known   int64 // everything before it is known to have been in the files
-	from    position
-	end     position
+	from    layout.Position
+	end     layout.Position
 	why     error // what ended the scan
 	read    scanner
 }
@@ -54,13 +55,13 @@ func (s *Store) recover() error {
 	return r.begin()
 }
 
-// replayStaged writes to the segments what only the ring of the last session holds.
-func (r *recovery) replayStaged(last session) error {
+// replayStaged writes to the segments what only the ring of the last layout.Session holds.
+func (r *recovery) replayStaged(last layout.Session) error {
 	s := r.s
-	if _, err := os.Stat(s.own(stagingFile)); err != nil {
+	if _, err := os.Stat(s.own(layout.StagingFile)); err != nil {
 		return nil
 	}
-	old, err := openRing(s.own(stagingFile), s.o.StagingSize)
+	old, err := openRing(s.own(layout.StagingFile), s.o.StagingSize)
 	if err != nil {
 		return err
 	}
@@ -76,11 +77,11 @@ func (r *recovery) replayStaged(last session) error {
 	from, end := old.drained.Load(), old.end.Load()
 	if from < 0 || end < from || end-from > old.size {
 		return fmt.Errorf("store: %s is damaged: it claims to hold the log from %d to %d; move it away to give up what only it holds",
-			s.own(stagingFile), from, end)
+			s.own(layout.StagingFile), from, end)
 	}
 	if end > from {
 		if err := s.log.run.WriteAt(old.slice(from, end-from), from); err != nil {
-			return fmt.Errorf("store: the messages in %s cannot be written to the commit log: %w", s.own(stagingFile), err)
+			return fmt.Errorf("store: the messages in %s cannot be written to the commit log: %w", s.own(layout.StagingFile), err)
 		}
 		s.o.Log.Info("messages staged by the last run are written to the commit log", "from", from, "to", end)
 	}
@@ -89,17 +90,17 @@ func (r *recovery) replayStaged(last session) error {
 }
 
 // start chooses where the scan begins: a place before which all queue entries are in files.
-func (r *recovery) start() position {
+func (r *recovery) start() layout.Position {
 	s := r.s
 	begin, end := s.log.run.Bounds()
-	first := position{End: begin, Last: -1}
+	first := layout.Position{End: begin, Last: -1}
 	if begin == end || len(s.queues) == 0 {
 		return first
 	}
 	if r.ownOK {
-		p := r.own.synced
-		if b := bootID(); r.own.boot == b && b != (session{}) {
-			p = r.own.written // the system has kept what was written
+		p := r.own.Synced
+		if b := bootID(); r.own.Boot == b && b != (layout.Session{}) {
+			p = r.own.Written // the system has kept what was written
 		}
 		if p.End >= begin && r.endsRecord(p) {
 			return p
@@ -107,14 +108,14 @@ func (r *recovery) start() position {
 	}
 	for at := end - s.o.SegmentSize; at > begin; at -= s.o.SegmentSize {
 		if r.startsHere(at) {
-			return position{End: at, Last: -1}
+			return layout.Position{End: at, Last: -1}
 		}
 	}
 	return first
 }
 
 // endsRecord reports whether the log still has the record that ends at p.
-func (r *recovery) endsRecord(p position) bool {
+func (r *recovery) endsRecord(p layout.Position) bool {
 	if p.Last < 0 {
 		return false
 	}
@@ -133,7 +134,7 @@ func (r *recovery) startsHere(at int64) bool {
 		return int64(m.LogOffset) <= r.s.maxQueued()
 	}
 	j := r.s.java
-	return m.StoreTime <= min(j.log, j.queues)-3000
+	return m.StoreTime <= min(j.Log, j.Queues)-3000
 }
 
 // maxQueued is the end of the newest record that has a queue entry.
@@ -163,14 +164,14 @@ func (r *recovery) scan() error {
 		if err := r.s.restore(&m); err != nil {
 			return err
 		}
-		r.end = position{End: at + int64(n), Last: at, Time: max(r.end.Time, m.StoreTime)}
+		r.end = layout.Position{End: at + int64(n), Last: at, Time: max(r.end.Time, m.StoreTime)}
 	}
 }
 
 // record reads the record at at, from the files or, if it is not good there, from what is staged.
 func (r *recovery) record(at int64) (record.Message, int, error) {
 	m, n, err := r.read.record(at)
-	if err == nil && (r.s.o.CheckCRC || at >= r.own.durable.End) && !m.BodyIntact() {
+	if err == nil && (r.s.o.CheckCRC || at >= r.own.Durable.End) && !m.BodyIntact() {
 		err = fmt.Errorf("%w: the checksum of its body is %d, not %d", record.ErrCorrupt, record.CRC(m.Body), m.BodyCRC)
 	}
 	if err == nil || errors.Is(err, record.ErrBlank) || !r.restage(at) {
@@ -209,7 +210,7 @@ func (r *recovery) restage(at int64) bool {
 // wellFormed reports whether topic and properties look as if they were whole.
 func wellFormed(m *record.Message) bool {
 	p := m.Properties
-	return storable(string(m.Topic)) && (len(p) == 0 || p[len(p)-1] == 2)
+	return layout.Storable(string(m.Topic)) && (len(p) == 0 || p[len(p)-1] == 2)
 }
 
 // checkDamage refuses to go on when the scan ended before the place up to which everything is known to be there.
@@ -217,7 +218,7 @@ func (r *recovery) checkDamage() error {
 	s, end := r.s, r.end.End
 	start := s.log.run.Start(end)
 	proof := ""
-	if known := max(r.known, r.own.durable.End); end < known {
+	if known := max(r.known, r.own.Durable.End); end < known {
 		proof = fmt.Sprintf("the log was whole up to %d", known)
 	} else if next := start + s.o.SegmentSize; r.startsFlushed(next) {
 		proof = fmt.Sprintf("the next file, %s, is good", segment.FileName(next))
@@ -233,7 +234,7 @@ func (r *recovery) checkDamage() error {
 // startsFlushed reports whether a file begins with a record that was on disk by Java's checkpoint.
 func (r *recovery) startsFlushed(at int64) bool {
 	m, _, err := r.read.record(at)
-	return err == nil && m.StoreTime <= r.s.java.log
+	return err == nil && m.StoreTime <= r.s.java.Log
 }
 
 // settle cuts off what lies behind the end of the log, in the log and in the queues.
@@ -271,25 +272,25 @@ func (r *recovery) settle() error {
 // begin opens a new session at the end of the log.
 func (r *recovery) begin() error {
 	s, l, end := r.s, r.s.log, r.end.End
-	l.mu.last, l.mu.lastTime = r.end.Last, max(r.end.Time, r.own.written.Time)
+	l.mu.last, l.mu.lastTime = r.end.Last, max(r.end.Time, r.own.Written.Time)
 	l.end.Store(end)
 	l.drained.Store(end)
 	l.claimed.Store(end)
 	l.reserved.Store(end)
 	l.base = end
 	begin, _ := l.run.Bounds()
-	l.durable.Store(max(begin, min(r.own.durable.End, end)))
+	l.durable.Store(max(begin, min(r.own.Durable.End, end)))
 	if s.o.SyncFlush {
 		if _, err := l.sync(); err != nil {
 			return err
 		}
 	}
-	s.flusher.written = position{End: end, Last: l.mu.last, Time: l.mu.lastTime}
+	s.flusher.written = layout.Position{End: end, Last: l.mu.last, Time: l.mu.lastTime}
 	if len(s.dirty) > 0 { // there was no space for entries; the next start has to make them again
 		s.flusher.written = r.from
 	}
-	if r.ownOK && r.own.synced.End <= end {
-		s.flusher.synced, s.flusher.durable = r.own.synced, r.own.durable
+	if r.ownOK && r.own.Synced.End <= end {
+		s.flusher.synced, s.flusher.durable = r.own.Synced, r.own.Durable
 	}
 	s.flusher.syncAll = true
 	if err := s.openIndex(r); err != nil {

@@ -10,6 +10,7 @@ import (
 	"strconv"
 	"syscall"
 
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
 )
@@ -23,7 +24,7 @@ const (
 
 // loadQueues finds the queues and where they end.
 func (s *Store) loadQueues() error {
-	root := filepath.Join(s.o.Dir, "consumequeue")
+	root := filepath.Join(s.o.Dir, layout.QueueDir)
 	topics, err := readDirs(root)
 	if err != nil {
 		return err
@@ -74,9 +75,9 @@ func (q *Queue) load() error {
 		return nil
 	}
 	q.run = run
-	perFile := run.FileSize() / unitSize
+	perFile := run.FileSize() / layout.UnitSize
 	q.tailFrom = math.MaxInt64 // everything is in files
-	q.setEnd(q.endOfUnits(begin/unitSize, end/unitSize, perFile))
+	q.setEnd(q.endOfUnits(begin/layout.UnitSize, end/layout.UnitSize, perFile))
 	return nil
 }
 
@@ -104,8 +105,8 @@ func (q *Queue) endOfUnits(begin, end, perFile int64) int64 {
 func (q *Queue) setEnd(next int64) {
 	q.tail, q.tailFrom, q.flushed, q.synced, q.next = nil, math.MaxInt64, next, next, next
 	q.maxLog = 0
-	if u, err := q.unit(next - 1); next > 0 && err == nil && !u.filler() {
-		q.maxLog = u.log + int64(u.size)
+	if u, err := q.unit(next - 1); next > 0 && err == nil && !u.Filler() {
+		q.maxLog = u.Log + int64(u.Size)
 	}
 	q.tailFrom = next
 	q.visible.Store(next)
@@ -113,7 +114,7 @@ func (q *Queue) setEnd(next int64) {
 
 // restore makes sure that the queue has the entry of m, a record that is in the log.
 func (s *Store) restore(m *record.Message) error {
-	if !m.Queued() || m.SysFlag&innerBatch != 0 || !storable(string(m.Topic)) || m.QueueID < 0 {
+	if !m.Queued() || m.SysFlag&innerBatch != 0 || !layout.Storable(string(m.Topic)) || m.QueueID < 0 {
 		return nil
 	}
 	q := s.Queue(string(m.Topic), m.QueueID)
@@ -128,7 +129,7 @@ func (s *Store) restore(m *record.Message) error {
 		}
 	}
 	if off < q.next {
-		if u, err := q.unit(off); err == nil && u.log == int64(m.LogOffset) {
+		if u, err := q.unit(off); err == nil && u.Log == int64(m.LogOffset) {
 			return nil
 		}
 		if err := q.cut(off); err != nil {
@@ -141,7 +142,7 @@ func (s *Store) restore(m *record.Message) error {
 		return err
 	}
 	tags := s.tagsCode(m)
-	q.tail = appendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
+	q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
 	q.next++
 	q.maxLog = int64(m.LogOffset) + int64(m.Size)
 	q.visible.Store(q.next)
@@ -178,7 +179,7 @@ func (q *Queue) pad(off int64) error {
 	}
 	q.store.o.Log.Warn("queue lacks entries, which stay lost", "topic", q.topic, "queue", q.id, "from", q.next, "to", off)
 	for ; q.next < off; q.next++ {
-		q.tail = appendUnit(q.tail, 0, math.MaxInt32, 0)
+		q.tail = layout.AppendUnit(q.tail, 0, math.MaxInt32, 0)
 	}
 	return nil
 }
@@ -197,13 +198,13 @@ func (q *Queue) restart() error {
 func (q *Queue) cut(off int64) error {
 	if off < q.flushed {
 		q.tail = nil
-		if err := q.run.Truncate(off * unitSize); err != nil {
+		if err := q.run.Truncate(off * layout.UnitSize); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 		q.setEnd(max(off, q.begin()))
 		return nil
 	}
-	q.tail = q.tail[:(off-q.tailFrom)*unitSize]
+	q.tail = q.tail[:(off-q.tailFrom)*layout.UnitSize]
 	q.next = off
 	q.visible.Store(off)
 	return nil
@@ -211,7 +212,7 @@ func (q *Queue) cut(off int64) error {
 
 // cutLog removes the entries of records at and behind end.
 func (q *Queue) cutLog(end int64) error {
-	return q.cut(q.search(q.begin(), q.next, func(u unit) bool { return u.log >= end && !u.filler() }))
+	return q.cut(q.search(q.begin(), q.next, func(u layout.Unit) bool { return u.Log >= end && !u.Filler() }))
 }
 
 // flushRestored writes the entries that the scan made. Those for which there is no space stay in memory and dirty, for the

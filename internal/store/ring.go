@@ -1,7 +1,6 @@
 package store
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -9,17 +8,14 @@ import (
 	"unsafe"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skuamq/skua/internal/layout"
 )
 
 // ring is the staging file: a shared mapping, so that what is copied into it outlives the process. The byte of the log
 // at offset o is at o modulo size. The data is mapped twice, one mapping behind the other, so that every run of up to
 // size bytes is one slice.
-//
-//	    0 8s  "SKUARING"       64 i64 end: every byte of the log before it is in the ring or in the segments
-//	    8 i64 size            128 i64 drained: every byte before it was written to the segments
-//	   16 16s session, the one in the abort file; zeros if the ring is of no use
-//	   32 16s boot id of the machine
-//	65536 data
+// Its head is a layout.StagingHead.
 type ring struct {
 	file    *os.File
 	head    []byte
@@ -28,14 +24,6 @@ type ring struct {
 	end     *atomic.Int64
 	drained *atomic.Int64
 }
-
-const (
-	ringMagic  = "SKUARING"
-	ringHeader = pageSize
-)
-
-// session names one run of a store; it ties abort file, staging ring and checkpoint together.
-type session [16]byte
 
 // openRing opens or creates the staging file at path. Its space is reserved: a mapped page without would kill the process.
 func openRing(path string, size int64) (*ring, error) {
@@ -59,14 +47,14 @@ func mapRing(f *os.File, size int64) (*ring, error) {
 	if old > 0 {
 		size = old // it may still hold what the segments lack
 	}
-	if err := f.Truncate(ringHeader + size); err != nil {
+	if err := f.Truncate(layout.StagingHeadSize + size); err != nil {
 		return nil, err
 	}
-	if err := unix.Fallocate(int(f.Fd()), 0, 0, ringHeader+size); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
+	if err := unix.Fallocate(int(f.Fd()), 0, 0, layout.StagingHeadSize+size); err != nil && !errors.Is(err, unix.EOPNOTSUPP) {
 		return nil, err
 	}
 	const prot = unix.PROT_READ | unix.PROT_WRITE
-	head, err := unix.Mmap(int(f.Fd()), 0, ringHeader, prot, unix.MAP_SHARED)
+	head, err := unix.Mmap(int(f.Fd()), 0, layout.StagingHeadSize, prot, unix.MAP_SHARED)
 	if err != nil {
 		return nil, err
 	}
@@ -77,7 +65,7 @@ func mapRing(f *os.File, size int64) (*ring, error) {
 	}
 	base := unsafe.Pointer(unsafe.SliceData(data))
 	for i := range int64(2) {
-		if _, err := unix.MmapPtr(int(f.Fd()), ringHeader, unsafe.Add(base, i*size), uintptr(size), prot,
+		if _, err := unix.MmapPtr(int(f.Fd()), layout.StagingHeadSize, unsafe.Add(base, i*size), uintptr(size), prot,
 			unix.MAP_SHARED|unix.MAP_FIXED); err != nil {
 			unix.Munmap(head)
 			unix.Munmap(data)
@@ -85,42 +73,38 @@ func mapRing(f *os.File, size int64) (*ring, error) {
 		}
 	}
 	return &ring{file: f, head: head, data: data, size: size,
-		end: (*atomic.Int64)(unsafe.Pointer(&head[64])), drained: (*atomic.Int64)(unsafe.Pointer(&head[128]))}, nil
+		end: (*atomic.Int64)(unsafe.Pointer(&head[layout.StagingEndAt])), drained: (*atomic.Int64)(unsafe.Pointer(&head[layout.StagingDrainedAt]))}, nil
 }
 
-// stagedSize is the size that the header of an existing staging file tells, 0 if it is new or none of ours.
+// stagedSize is the size that the head of an existing staging file tells, 0 if it is new or none of ours.
 func stagedSize(f *os.File) (int64, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return 0, err
 	}
-	var h [16]byte
-	if _, err := f.ReadAt(h[:], 0); err != nil || string(h[:8]) != ringMagic {
+	var b [256]byte
+	if _, err := f.ReadAt(b[:], 0); err != nil {
 		return 0, nil
 	}
-	size := int64(binary.LittleEndian.Uint64(h[8:]))
-	if size <= 0 || size > maxStaging || size%pageSize != 0 || info.Size() != ringHeader+size {
-		return 0, nil
+	if h, ok := layout.DecodeStagingHead(b[:], info.Size()); ok {
+		return h.Size, nil
 	}
-	return size, nil
+	return 0, nil
 }
 
 // begin makes the ring one of session s, with all of the log before end in the segments.
-func (r *ring) begin(s session, end int64) {
-	clear(r.head[16:48])
-	copy(r.head, ringMagic)
-	binary.LittleEndian.PutUint64(r.head[8:], uint64(r.size))
+func (r *ring) begin(s layout.Session, end int64) {
+	layout.StagingHead{}.PutIdentity(r.head)
 	r.end.Store(end)
 	r.drained.Store(end)
-	boot := bootID()
-	copy(r.head[32:48], boot[:])
-	copy(r.head[16:32], s[:])
+	layout.StagingHead{Size: r.size, Session: s, Boot: bootID()}.PutIdentity(r.head)
 }
 
 // of reports whether the ring belongs to session s, and whether the machine has been up since.
-func (r *ring) of(s session) (mine, sameBoot bool) {
-	boot := bootID()
-	return s != session{} && session(r.head[16:32]) == s, boot != session{} && session(r.head[32:48]) == boot
+func (r *ring) of(s layout.Session) (mine, sameBoot bool) {
+	h, _ := layout.DecodeStagingHead(r.head, layout.StagingHeadSize+r.size)
+	boot, none := bootID(), layout.Session{}
+	return s != none && h.Session == s, boot != none && h.Boot == boot
 }
 
 // slice is the n bytes of the log at off, less if the ring is smaller.
@@ -139,7 +123,7 @@ func (r *ring) close() error {
 }
 
 // bootID identifies the time since the machine was booted; zero if the system does not tell.
-func bootID() (id session) {
+func bootID() (id layout.Session) {
 	b, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
 	if err != nil {
 		return id

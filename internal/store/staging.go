@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"os"
 	"syscall"
+
+	"github.com/skuamq/skua/internal/layout"
 )
 
 // beginStaging makes the ring, the abort file and the checkpoint those of a new session. When there is no space for the
@@ -12,10 +14,10 @@ import (
 func (s *Store) beginStaging() error {
 	l := s.log
 	if old := l.ring.Load(); old != nil {
-		old.begin(session{}, 0) // from here on only the segments count
+		old.begin(layout.Session{}, 0) // from here on only the segments count
 		if old.size != s.o.StagingSize {
 			l.unmap()
-			if err := os.Remove(s.own(stagingFile)); err != nil {
+			if err := os.Remove(s.own(layout.StagingFile)); err != nil {
 				return fmt.Errorf("store: %w", err)
 			}
 		}
@@ -34,10 +36,10 @@ func (s *Store) beginStaging() error {
 func (s *Store) stage() error {
 	l := s.log
 	if l.ring.Load() == nil {
-		ring, err := openRing(s.own(stagingFile), s.o.StagingSize)
+		ring, err := openRing(s.own(layout.StagingFile), s.o.StagingSize)
 		if errors.Is(err, syscall.ENOSPC) {
 			l.refuse(&RefusedError{Reason: DiskFull, Detail: fmt.Sprintf("%s needs %d bytes; free space, the store then goes on by itself",
-				s.own(stagingFile), s.o.StagingSize), Err: err}, false)
+				s.own(layout.StagingFile), s.o.StagingSize), Err: err}, false)
 			return nil
 		}
 		if err != nil {

@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/segment"
 )
 
@@ -26,8 +27,8 @@ type Store struct {
 	logDisk   *segment.Disk
 	queueDisk *segment.Disk
 	log       *commitLog
-	session   session
-	java      javaTimes // as found at the start
+	session   layout.Session
+	java      layout.JavaCheckpoint // as found at the start
 
 	tableMu sync.RWMutex
 	queues  map[queueKey]*Queue
@@ -88,7 +89,7 @@ func (s *Store) start(f func()) {
 }
 
 func (s *Store) open() error {
-	if err := os.MkdirAll(filepath.Join(s.o.Dir, ownDir), 0o755); err != nil {
+	if err := os.MkdirAll(filepath.Join(s.o.Dir, layout.OwnDir), 0o755); err != nil {
 		return fmt.Errorf("store: %w; storePathRootDir must be a directory that the broker may write", err)
 	}
 	var err error
@@ -106,20 +107,10 @@ func (s *Store) open() error {
 }
 
 // own is a path below the directory that Java does not know.
-func (s *Store) own(name string) string { return filepath.Join(s.o.Dir, ownDir, name) }
-
-// Names in the store directory.
-const (
-	ownDir         = "skua"
-	stagingFile    = "staging"
-	ownCheckpoint  = "checkpoint"
-	javaCheckpoint = "checkpoint"
-	abortFile      = "abort"
-	lockFile       = "lock"
-)
+func (s *Store) own(name string) string { return filepath.Join(s.o.Dir, layout.OwnDir, name) }
 
 // newSession draws the name of this run.
-func newSession() (s session) {
+func newSession() (s layout.Session) {
 	_, _ = rand.Read(s[:]) // never fails
 	return s
 }
@@ -155,10 +146,10 @@ func (s *Store) closeClean() error {
 	if err := s.writeCheckpoints(); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(s.o.Dir, abortFile)); err != nil {
+	if err := os.Remove(filepath.Join(s.o.Dir, layout.AbortFile)); err != nil {
 		return err
 	}
-	return os.Remove(s.own(stagingFile))
+	return os.Remove(s.own(layout.StagingFile))
 }
 
 // release gives back what open took.
@@ -244,8 +235,8 @@ func (s *Store) DeleteTopic(topic string) error {
 		errs = append(errs, q.remove())
 	}
 	s.busy.ring() // a checkpoint behind the deletion keeps a start from making the queues again
-	if storable(topic) {
-		_ = os.Remove(filepath.Join(s.o.Dir, "consumequeue", topic)) // stays if there is something else in it
+	if layout.Storable(topic) {
+		_ = os.Remove(filepath.Join(s.o.Dir, layout.QueueDir, topic)) // stays if there is something else in it
 	}
 	return errors.Join(errs...)
 }

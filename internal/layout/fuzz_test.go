@@ -1,0 +1,66 @@
+package layout
+
+import (
+	"bytes"
+	"testing"
+)
+
+func FuzzUnit(f *testing.F) {
+	f.Add(AppendUnit(nil, 5, 100, -7))
+	f.Add(make([]byte, UnitSize))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if len(b) < UnitSize {
+			return
+		}
+		if u, ok := DecodeUnit(b); ok && !bytes.Equal(AppendUnit(nil, u.Log, u.Size, u.Tags), b[:UnitSize]) {
+			t.Fatalf("%+v is written differently", u)
+		}
+	})
+}
+
+func FuzzCheckpoint(f *testing.F) {
+	f.Add(Checkpoint{Indexed: 7}.Encode())
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, ok := DecodeCheckpoint(b); ok && !bytes.Equal(c.Encode(), b) {
+			t.Fatalf("%+v is written differently", c)
+		}
+		DecodeJavaCheckpoint(b)
+		DecodeAbort(b)
+	})
+}
+
+func FuzzStagingHead(f *testing.F) {
+	b := make([]byte, 256)
+	StagingHead{Size: StagingHeadSize, Session: Session{1}}.PutIdentity(b)
+	f.Add(b, int64(2*StagingHeadSize))
+	f.Fuzz(func(t *testing.T, b []byte, size int64) {
+		h, ok := DecodeStagingHead(b, size)
+		if !ok {
+			return
+		}
+		again := make([]byte, len(b))
+		h.PutIdentity(again)
+		if !bytes.Equal(again[:StagingEndAt-16], b[:StagingEndAt-16]) {
+			t.Fatalf("%+v is written differently", h)
+		}
+	})
+}
+
+// FuzzIndex gives the index a file of any content: it may find anything, but must come to an end inside the file.
+func FuzzIndex(f *testing.F) {
+	const slots, items = 4, 8
+	f.Add(make([]byte, IndexFileSize(slots, items)), int32(3))
+	f.Add(bytes.Repeat([]byte{0, 0, 0, 1}, int(IndexFileSize(slots, items)/4)), int32(1))
+	f.Fuzz(func(t *testing.T, b []byte, hash int32) {
+		x := Index{Mem: make([]byte, IndexFileSize(slots, items)), Slots: slots, Items: items}
+		copy(x.Mem, b)
+		n := 0
+		x.Find(max(hash, 0), 0, 1<<62, func(int64) bool { n++; return true })
+		if n > items {
+			t.Fatalf("found %d of %d", n, items)
+		}
+		if !x.Full() && x.Count() < items {
+			x.Put(max(hash, 0), 1, 1000)
+		}
+	})
+}

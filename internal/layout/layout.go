@@ -1,0 +1,41 @@
+// Package layout describes what lies in a store directory beside the records of the log: the names of files and folders,
+// and the bytes of queue entries, index files, checkpoints, the abort file and the head of the staging ring. It hides
+// where a field stands; it does no I/O and keeps nothing. All integers are big-endian unless a layout says otherwise.
+//
+//	commitlog/<20 digits>                     records, see package record
+//	consumequeue/<topic>/<queue>/<20 digits>  Unit
+//	index/<17 digits of local time>           Index
+//	checkpoint                                JavaCheckpoint
+//	abort                                     Abort; exists while a broker runs
+//	lock                                      locked while a broker runs
+//	config/                                   JSON files of the broker
+//	skua/checkpoint                           Checkpoint
+//	skua/staging                              StagingHead, then the ring
+package layout
+
+// Names in a store directory.
+const (
+	LogDir             = "commitlog"
+	QueueDir           = "consumequeue"
+	IndexDir           = "index"
+	ConfigDir          = "config"
+	JavaCheckpointFile = "checkpoint"
+	AbortFile          = "abort"
+	LockFile           = "lock"
+	OwnDir             = "skua"       // everything that Java does not know
+	StagingFile        = "staging"    // in OwnDir
+	CheckpointFile     = "checkpoint" // in OwnDir
+)
+
+// Storable reports whether a topic can be the name of a folder: 1 to 255 bytes without separators.
+func Storable(topic string) bool {
+	if topic == "" || topic == "." || topic == ".." || len(topic) > 255 {
+		return false
+	}
+	for i := range len(topic) {
+		if c := topic[i]; c == '/' || c == '\\' || c == 0 {
+			return false
+		}
+	}
+	return true
+}
