@@ -161,6 +161,10 @@ type Options struct {
 	DiskSpaceCleanForciblyRatio int32 `key:"diskSpaceCleanForciblyRatio" default:"85" unit:"percent"`
 	// Whether bodies are checked when the commit log is recovered.
 	CheckCRCOnRecover bool `key:"checkCRCOnRecover" default:"true"`
+	// Give each record a checksum of all its bytes, as its last property.
+	EnabledAppendPropCRC bool `key:"enabledAppendPropCRC" default:"false"`
+	// Verify these checksums at the start. Records without one pass, other than with Java, which cuts the log there.
+	ForceVerifyPropCRC bool `key:"forceVerifyPropCRC" default:"false"`
 	// Delays that messages can ask for by level, the first is level 1.
 	MessageDelayLevel string `key:"messageDelayLevel" default:"1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"`
 	// How often the offsets of delayed messages are saved.
@@ -272,6 +276,8 @@ func (o *Options) store() store.Options {
 		WarnRatio:      float64(o.DiskSpaceWarningLevelRatio) / 100,
 		ForceRatio:     float64(o.DiskSpaceCleanForciblyRatio) / 100,
 		CheckCRC:       o.CheckCRCOnRecover,
+		Seal:           o.EnabledAppendPropCRC,
+		CheckSeals:     o.ForceVerifyPropCRC,
 	}
 	if o.StorePathCommitLog != "" {
 		for _, dir := range strings.Split(o.StorePathCommitLog, ",") {

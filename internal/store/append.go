@@ -19,9 +19,10 @@ type Receipt struct {
 
 // draft is the encoded form of the messages of one append, before it has its place.
 type draft struct {
-	buf  []byte
-	tags []int64 // tags code of each message
-	size []int32 // of each record
+	buf   []byte
+	tags  []int64 // tags code of each message
+	size  []int32 // of each record
+	props []byte  // properties of a message, with a place for its seal
 }
 
 var drafts = sync.Pool{New: func() any { return new(draft) }}
@@ -86,7 +87,9 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 		}
 		m.StoreTime = now
 		n := len(d.buf)
-		d.buf = record.Append(d.buf, m)
+		if err := s.encodeRecord(d, m); err != nil {
+			return err
+		}
 		m.Size = int32(len(d.buf) - n)
 		d.size = append(d.size, m.Size)
 		d.tags = append(d.tags, s.tagsCode(m))
@@ -95,6 +98,24 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 		return refusef(BodyTooLarge, "records of %d bytes, allowed are %d (maxMessageSize %d) and what fits into a commit log "+
 			"file of %d", n, int64(s.o.MaxMessageSize)+recordExtra, s.o.MaxMessageSize, s.o.SegmentSize)
 	}
+	return nil
+}
+
+// encodeRecord appends the record of m to d.
+func (s *Store) encodeRecord(d *draft, m *record.Message) error {
+	m.Properties = record.WithoutSeal(m.Properties)
+	if !s.o.Seal {
+		d.buf = record.Append(d.buf, m)
+		return nil
+	}
+	d.props = record.AppendUnsealed(d.props[:0], m.Properties)
+	if n := len(d.props); n > record.MaxProperties {
+		return refusef(PropertiesTooLarge, "the properties have %d bytes with the checksum (enabledAppendPropCRC), the limit is %d", n, record.MaxProperties)
+	}
+	own := m.Properties
+	m.Properties = d.props
+	d.buf = record.Append(d.buf, m)
+	m.Properties = own
 	return nil
 }
 
@@ -132,6 +153,9 @@ func (s *Store) placeLocked(d *draft, q *Queue, ms []*record.Message, at, now in
 			next++
 		}
 		record.Place(b, m.QueueOffset, m.LogOffset, now)
+		if s.o.Seal {
+			record.Seal(b[:d.size[i]])
+		}
 		s.log.mu.last = off
 		b, off = b[d.size[i]:], off+int64(d.size[i])
 	}

@@ -167,10 +167,16 @@ func checkManifest(t *testing.T, s *Store, m manifest) {
 
 // Records that Skua writes are the ones that Java wrote, byte for byte.
 func TestSameBytesAsJava(t *testing.T) {
-	o, m := unpack(t, "basic")
+	for _, variant := range []string{"basic", "propcrc"} {
+		t.Run(variant, func(t *testing.T) { writeAgain(t, variant) })
+	}
+}
+
+func writeAgain(t *testing.T, variant string) {
+	o, m := unpack(t, variant)
 	s := open(t, o)
 	mine := small(t.TempDir())
-	mine.SegmentSize = o.SegmentSize
+	mine.SegmentSize, mine.Seal = o.SegmentSize, variant == "propcrc"
 	var now clock
 	mine.Now = now.read
 	again := open(t, mine)

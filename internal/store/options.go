@@ -32,6 +32,8 @@ type Options struct {
 	WarnRatio      float64       // diskSpaceWarningLevelRatio: above it writes are refused; 0.90
 	ForceRatio     float64       // diskSpaceCleanForciblyRatio; 0.85
 	CheckCRC       bool          // checkCRCOnRecover
+	Seal           bool          // enabledAppendPropCRC: each record carries a checksum of all its bytes
+	CheckSeals     bool          // forceVerifyPropCRC: look at these checksums at the start; Seal implies it
 	StagingSize    int64         // bytes of <Dir>/skua/staging; 32 MiB, more if MaxMessageSize asks for it
 	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
 	// it to give delayed messages their delivery time. It is called at append and during recovery with the store time.

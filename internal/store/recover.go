@@ -171,6 +171,11 @@ func (r *recovery) scan() error {
 // record reads the record at at, from the files or, if it is not good there, from what is staged.
 func (r *recovery) record(at int64) (record.Message, int, error) {
 	m, n, err := r.read.record(at)
+	if err == nil && r.s.o.checksSeals() {
+		if b, _ := r.read.bytes(at, int64(n)); brokenSeal(b[:n], &m) {
+			err = fmt.Errorf("%w: its bytes do not have the checksum that its last property tells", record.ErrCorrupt)
+		}
+	}
 	if err == nil && (r.s.o.CheckCRC || at >= r.own.Durable.End) && !m.BodyIntact() {
 		err = fmt.Errorf("%w: the checksum of its body is %d, not %d", record.ErrCorrupt, record.CRC(m.Body), m.BodyCRC)
 	}
@@ -197,7 +202,7 @@ func (r *recovery) restage(at int64) bool {
 			return false
 		}
 		n = record.BlankSize
-	case err != nil || int64(m.LogOffset) != at || !m.BodyIntact() || !wellFormed(&m):
+	case err != nil || int64(m.LogOffset) != at || !m.BodyIntact() || !wellFormed(&m) || r.s.o.checksSeals() && brokenSeal(b[:n], &m):
 		return false
 	}
 	if err := r.s.log.run.WriteAt(b[:n], at); err != nil {
@@ -205,6 +210,15 @@ func (r *recovery) restage(at int64) bool {
 	}
 	r.read.forget()
 	return true
+}
+
+// checksSeals reports whether a record that does not agree with its seal is damaged. Without the option it is not: a Java
+// broker may have stored a message together with the seal of another record.
+func (o *Options) checksSeals() bool { return o.Seal || o.CheckSeals }
+
+func brokenSeal(rec []byte, m *record.Message) bool {
+	found, intact := record.CheckSeal(rec, m)
+	return found && !intact
 }
 
 // wellFormed reports whether topic and properties look as if they were whole.
