@@ -7,8 +7,6 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
-
-	"github.com/skuamq/skua/internal/layout"
 )
 
 // Pace and rules of retention, as in Java.
@@ -188,16 +186,15 @@ func (s *Store) cleanQueues() {
 	}
 }
 
-// dropBefore removes files with only entries before off, but never the last.
+// dropBefore removes entries before off, as far as whole files hold no others.
 func (q *Queue) dropBefore(off int64) error {
 	q.mu.RLock()
-	run := q.run
+	shelf := q.shelf
 	q.mu.RUnlock()
-	if run == nil {
+	if shelf == nil {
 		return nil
 	}
-	_, err := run.DropBefore(off * layout.UnitSize)
-	return err
+	return shelf.dropBefore(off)
 }
 
 // CleanQueues removes queue and index files of which all messages are gone, as retention does after removing files.

@@ -2,10 +2,7 @@ package store
 
 import (
 	"errors"
-	"math"
-	"path/filepath"
 	"sort"
-	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -17,7 +14,7 @@ import (
 // Queue is a queue of a topic: one entry for each message, in order.
 //
 // An entry is 20 bytes: i64 log offset, i32 size of the record, i64 tags code. The newest are in memory, in the very
-// form in which they are written; all that were written are in files.
+// form in which they are written; all that were written are on the queue's shelf.
 type Queue struct {
 	store *Store
 	topic string
@@ -32,10 +29,10 @@ type Queue struct {
 	deleted bool
 
 	mu       sync.RWMutex
-	run      *segment.Run // nil until there are files
-	tail     []byte       // entries from tailFrom on
+	shelf    shelf  // nil until entries were put on it
+	tail     []byte // entries from tailFrom on
 	tailFrom int64
-	flushed  int64 // entries before it are in the files
+	flushed  int64 // entries before it are on the shelf
 	synced   int64 // and on disk, as far as is known
 	maxLog   int64 // behind the record of the last entry
 }
@@ -56,7 +53,7 @@ func (q *Queue) Min() skua.QueueOffset { return skua.QueueOffset(q.min.Load()) }
 func (q *Queue) Max() skua.QueueOffset { return skua.QueueOffset(q.visible.Load()) }
 
 // units copies entries from offset from on into b, whole ones only, and returns how many it copied: as many as there are
-// before the queue's end and as fit, but none beyond the boundary between files and memory.
+// before the queue's end and as fit, but none beyond the boundary between shelf and memory.
 func (q *Queue) units(b []byte, from int64) (int, error) {
 	q.mu.RLock()
 	if from >= q.tailFrom {
@@ -67,16 +64,13 @@ func (q *Queue) units(b []byte, from int64) (int, error) {
 		q.mu.RUnlock()
 		return n, nil
 	}
-	run, stop := q.run, q.tailFrom
+	shelf, stop := q.shelf, q.tailFrom
 	q.mu.RUnlock()
 	n := min(int64(len(b)/layout.UnitSize), stop-from)
-	if run == nil {
+	if shelf == nil {
 		return 0, segment.ErrOutside
 	}
-	if b = b[:n*layout.UnitSize]; run.Copy(b, from*layout.UnitSize, q.store.nowMs()) {
-		return int(n), nil
-	}
-	return int(n), run.ReadAt(b, from*layout.UnitSize)
+	return int(n), shelf.read(b[:n*layout.UnitSize], from, q.store.nowMs())
 }
 
 // unit reads one entry.
@@ -96,9 +90,9 @@ func (q *Queue) unit(at int64) (layout.Unit, error) {
 // peek reads the entry at at if it is in memory, here or at the system. now is the time in ms.
 func (q *Queue) peek(at, now int64) (layout.Unit, bool) {
 	q.mu.RLock()
-	run, here := q.run, at >= q.tailFrom
+	shelf, here := q.shelf, at >= q.tailFrom
 	q.mu.RUnlock()
-	if !here && (run == nil || !run.Cached(at*layout.UnitSize, now)) {
+	if !here && (shelf == nil || !shelf.cached(at, now)) {
 		return layout.Unit{}, false
 	}
 	u, err := q.unit(at)
@@ -127,37 +121,34 @@ func (q *Queue) correctMin(logMin int64) {
 func (q *Queue) begin() int64 {
 	q.mu.RLock()
 	defer q.mu.RUnlock()
-	if q.run != nil {
-		if begin, end := q.run.Bounds(); end > begin {
-			return begin / layout.UnitSize
+	if q.shelf != nil {
+		if begin, end := q.shelf.bounds(); end > begin {
+			return begin
 		}
 	}
 	return q.tailFrom
 }
 
-// flush writes the entries that are not in files yet. It must not run twice at a time.
+// flush puts the entries on the shelf that are not there yet. It must not run twice at a time.
 func (q *Queue) flush() error {
 	q.mu.Lock()
 	from := q.flushed
 	b := q.tail[(from-q.tailFrom)*layout.UnitSize:]
-	if q.run == nil && len(b) > 0 {
-		run, err := segment.Open(q.store.queueDisk, q.store.o.QueueFileSize, q.dir())
+	if q.shelf == nil && len(b) > 0 {
+		shelf, err := findQueueFiles(q)
 		if err != nil {
 			q.mu.Unlock()
 			return err
 		}
-		q.run = run
+		q.shelf = shelf
 	}
-	run := q.run
+	shelf := q.shelf
 	q.mu.Unlock()
 	if len(b) == 0 {
 		return nil
 	}
-	if err := fillFirst(run, from*layout.UnitSize); err != nil {
-		return err
-	}
 	// Appenders only add behind b, and only flush moves it.
-	if err := run.WriteAt(b, from*layout.UnitSize); err != nil {
+	if err := shelf.write(b, from); err != nil {
 		return err
 	}
 	q.mu.Lock()
@@ -170,15 +161,15 @@ func (q *Queue) flush() error {
 	return nil
 }
 
-// sync makes the files durable.
+// sync makes what is on the shelf durable.
 func (q *Queue) sync() error {
 	q.mu.RLock()
-	run, from, to := q.run, q.synced, q.flushed
+	shelf, from, to := q.shelf, q.synced, q.flushed
 	q.mu.RUnlock()
-	if run == nil || from == to {
+	if shelf == nil || from == to {
 		return nil
 	}
-	if err := run.Sync(from*layout.UnitSize, to*layout.UnitSize); err != nil {
+	if err := shelf.sync(from, to); err != nil {
 		return err
 	}
 	q.mu.Lock()
@@ -187,29 +178,11 @@ func (q *Queue) sync() error {
 	return nil
 }
 
-// cool forgets the entries in memory that are in files.
+// cool forgets the entries in memory that are on the shelf.
 func (q *Queue) cool() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.flushed == q.tailFrom+int64(len(q.tail)/layout.UnitSize) {
 		q.tail, q.tailFrom = nil, q.flushed
 	}
-}
-
-// fillFirst writes fillers in front of the first entry of a queue that does not begin with a file, as Java does.
-func fillFirst(run *segment.Run, at int64) error {
-	begin, end := run.Bounds()
-	start := run.Start(at)
-	if begin != end || at == start {
-		return nil
-	}
-	b := make([]byte, 0, at-start)
-	for int64(len(b)) < at-start {
-		b = layout.AppendUnit(b, 0, math.MaxInt32, 0)
-	}
-	return run.WriteAt(b, start)
-}
-
-func (q *Queue) dir() string {
-	return filepath.Join(q.store.o.Dir, layout.QueueDir, q.topic, strconv.Itoa(int(q.id)))
 }

@@ -3,16 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
-	"strconv"
 	"syscall"
 
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
-	"github.com/skuamq/skua/internal/segment"
 )
 
 // Limits of what a start holds in memory or makes up.
@@ -21,85 +16,6 @@ const (
 	maxGap      = 1 << 24  // missing entries that are replaced by fillers
 	innerBatch  = 0x80     // SysFlag of records that live in batch queues, which this store does not make
 )
-
-// loadQueues finds the queues and where they end.
-func (s *Store) loadQueues() error {
-	root := filepath.Join(s.o.Dir, layout.QueueDir)
-	topics, err := readDirs(root)
-	if err != nil {
-		return err
-	}
-	for _, topic := range topics {
-		ids, err := readDirs(filepath.Join(root, topic))
-		if err != nil {
-			return err
-		}
-		for _, name := range ids {
-			id, err := strconv.ParseInt(name, 10, 32)
-			if err != nil || id < 0 {
-				continue // none of ours
-			}
-			q := &Queue{store: s, topic: topic, id: int32(id)}
-			if err := q.load(); err != nil {
-				return err
-			}
-			s.addQueueLocked(q)
-		}
-	}
-	return nil
-}
-
-// readDirs lists the directories in dir, none if it does not exist.
-func readDirs(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("store: %w", err)
-	}
-	var names []string
-	for _, e := range entries {
-		if e.IsDir() {
-			names = append(names, e.Name())
-		}
-	}
-	return names, nil
-}
-
-// load finds the end of the queue's entries: the first place without one in the last file that has any.
-func (q *Queue) load() error {
-	run, err := segment.Open(q.store.queueDisk, q.store.o.QueueFileSize, q.dir())
-	if err != nil {
-		return err
-	}
-	begin, end := run.Bounds()
-	if begin == end {
-		return nil
-	}
-	q.run = run
-	perFile := run.FileSize() / layout.UnitSize
-	q.tailFrom = math.MaxInt64 // everything is in files
-	q.setEnd(q.endOfUnits(begin/layout.UnitSize, end/layout.UnitSize, perFile))
-	return nil
-}
-
-// endOfUnits is the first offset without an entry, given the offsets and the size of the files.
-func (q *Queue) endOfUnits(begin, end, perFile int64) int64 {
-	for start := end - perFile; start >= begin; start -= perFile {
-		if _, err := q.unit(start); err != nil {
-			continue
-		}
-		lo, hi := start+1, start+perFile // entries before lo exist, hi is behind the file
-		for lo < hi {
-			mid := lo + (hi-lo)/2
-			if _, err := q.unit(mid); err == nil {
-				lo = mid + 1
-			} else {
-				hi = mid
-			}
-		}
-		return lo
-	}
-	return begin
-}
 
 // setEnd makes next the end of the queue, all of it in files.
 func (q *Queue) setEnd(next int64) {
@@ -169,7 +85,7 @@ func (q *Queue) pad(off int64) error {
 	if gap == 0 {
 		return nil
 	}
-	if q.next == 0 && q.run == nil {
+	if q.next == 0 && q.shelf == nil {
 		q.tailFrom, q.flushed, q.synced, q.next = off, off, off, off
 		return nil
 	}
@@ -198,7 +114,7 @@ func (q *Queue) restart() error {
 func (q *Queue) cut(off int64) error {
 	if off < q.flushed {
 		q.tail = nil
-		if err := q.run.Truncate(off * layout.UnitSize); err != nil {
+		if err := q.shelf.truncate(off); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
 		q.setEnd(max(off, q.begin()))

@@ -241,17 +241,17 @@ func (s *Store) DeleteTopic(topic string) error {
 	return errors.Join(errs...)
 }
 
-// remove removes the files of a deleted queue.
+// remove removes the entries of a deleted queue.
 func (q *Queue) remove() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tail, q.tailFrom, q.flushed = nil, 0, 0
-	if q.run == nil {
+	if q.shelf == nil {
 		return nil
 	}
-	run := q.run
-	q.run = nil
-	return run.Remove()
+	shelf := q.shelf
+	q.shelf = nil
+	return shelf.remove()
 }
 
 // Min is the offset of the first record in the log.

@@ -1,0 +1,91 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+
+	"github.com/skuamq/skua/internal/layout"
+)
+
+// loadQueues finds the queues and where they end.
+func (s *Store) loadQueues() error {
+	root := filepath.Join(s.o.Dir, layout.QueueDir)
+	topics, err := readDirs(root)
+	if err != nil {
+		return err
+	}
+	for _, topic := range topics {
+		ids, err := readDirs(filepath.Join(root, topic))
+		if err != nil {
+			return err
+		}
+		for _, name := range ids {
+			id, err := strconv.ParseInt(name, 10, 32)
+			if err != nil || id < 0 {
+				continue // none of ours
+			}
+			q := &Queue{store: s, topic: topic, id: int32(id)}
+			if err := q.load(); err != nil {
+				return err
+			}
+			s.addQueueLocked(q)
+		}
+	}
+	return nil
+}
+
+// readDirs lists the directories in dir, none if it does not exist.
+func readDirs(dir string) ([]string, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	var names []string
+	for _, e := range entries {
+		if e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, nil
+}
+
+// load finds the end of the queue's entries: the first place without one in the last file that has any.
+func (q *Queue) load() error {
+	files, err := findQueueFiles(q)
+	if err != nil {
+		return err
+	}
+	begin, end := files.bounds()
+	if begin == end {
+		return nil
+	}
+	q.shelf = files
+	q.tailFrom = math.MaxInt64 // everything is in files
+	q.setEnd(q.endOfUnits(begin, end, q.store.o.QueueFileSize/layout.UnitSize))
+	return nil
+}
+
+// endOfUnits is the first offset without an entry, given the offsets and the size of the files.
+func (q *Queue) endOfUnits(begin, end, perFile int64) int64 {
+	for start := end - perFile; start >= begin; start -= perFile {
+		if _, err := q.unit(start); err != nil {
+			continue
+		}
+		lo, hi := start+1, start+perFile // entries before lo exist, hi is behind the file
+		for lo < hi {
+			mid := lo + (hi-lo)/2
+			if _, err := q.unit(mid); err == nil {
+				lo = mid + 1
+			} else {
+				hi = mid
+			}
+		}
+		return lo
+	}
+	return begin
+}
