@@ -270,14 +270,16 @@ func (o *Options) store() store.Options {
 		SyncFlush:      o.FlushDiskType == "SYNC_FLUSH",
 		FlushInterval:  time.Duration(o.FlushIntervalCommitLog) * time.Millisecond,
 		MaxMessageSize: o.MaxMessageSize,
-		ReservedTime:   time.Duration(o.FileReservedTime) * time.Hour,
-		DeleteWhen:     o.DeleteWhen,
-		MaxUsedRatio:   int(o.DiskMaxUsedSpaceRatio),
-		WarnRatio:      float64(o.DiskSpaceWarningLevelRatio) / 100,
-		ForceRatio:     float64(o.DiskSpaceCleanForciblyRatio) / 100,
-		CheckCRC:       o.CheckCRCOnRecover,
-		Seal:           o.EnabledAppendPropCRC,
-		CheckSeals:     o.ForceVerifyPropCRC,
+		Retention: store.Retention{
+			ReservedTime: time.Duration(o.FileReservedTime) * time.Hour,
+			DeleteWhen:   o.DeleteWhen,
+			MaxUsedRatio: int(o.DiskMaxUsedSpaceRatio),
+			WarnRatio:    float64(o.DiskSpaceWarningLevelRatio) / 100,
+			ForceRatio:   float64(o.DiskSpaceCleanForciblyRatio) / 100,
+		},
+		CheckCRC:   o.CheckCRCOnRecover,
+		Seal:       o.EnabledAppendPropCRC,
+		CheckSeals: o.ForceVerifyPropCRC,
 	}
 	if o.StorePathCommitLog != "" {
 		for _, dir := range strings.Split(o.StorePathCommitLog, ",") {

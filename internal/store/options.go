@@ -4,8 +4,6 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -26,11 +24,8 @@ type Options struct {
 	SyncFlush      bool          // flushDiskType=SYNC_FLUSH
 	FlushInterval  time.Duration // between background flushes; 500 ms
 	MaxMessageSize int32         // body, bytes; 4 MiB
-	ReservedTime   time.Duration // fileReservedTime; 72 h
-	DeleteWhen     string        // hours of the day, separated by semicolons; "04"
-	MaxUsedRatio   int           // diskMaxUsedSpaceRatio, percent; 75
-	WarnRatio      float64       // diskSpaceWarningLevelRatio: above it writes are refused; 0.90
-	ForceRatio     float64       // diskSpaceCleanForciblyRatio; 0.85
+	Retention                    // how long messages are kept, until SetRetention says otherwise
+	Transfer                     // how much one read returns
 	CheckCRC       bool          // checkCRCOnRecover
 	Seal           bool          // enabledAppendPropCRC: each record carries a checksum of all its bytes
 	CheckSeals     bool          // forceVerifyPropCRC: look at these checksums at the start; Seal implies it
@@ -68,12 +63,8 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.IndexItems, 20_000_000)
 	setDefault(&o.FlushInterval, 500*time.Millisecond)
 	setDefault(&o.MaxMessageSize, 4<<20)
-	setDefault(&o.ReservedTime, 72*time.Hour)
-	setDefault(&o.MaxUsedRatio, 75)
-	setDefault(&o.WarnRatio, 0.90)
-	setDefault(&o.ForceRatio, 0.85)
 	setDefault(&o.StagingSize, 32<<20)
-	setDefault(&o.DeleteWhen, "04")
+	o.Transfer = o.Transfer.withDefaults()
 	o.QueueFileSize = (o.QueueFileSize + layout.UnitSize - 1) / layout.UnitSize * layout.UnitSize
 	if o.Now == nil {
 		o.Now = time.Now
@@ -86,7 +77,8 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	o.StagingSize = max(o.StagingSize, 4*(int64(o.MaxMessageSize)+recordExtra))
 	o.StagingSize = (o.StagingSize + layout.StagingHeadSize - 1) / layout.StagingHeadSize * layout.StagingHeadSize
-	if _, err := parseHours(o.DeleteWhen); err != nil {
+	var err error
+	if o.Retention, err = o.Retention.withDefaults(); err != nil {
 		return o, err
 	}
 	switch {
@@ -105,20 +97,23 @@ func setDefault[T int | int32 | int64 | float64 | string | time.Duration](v *T, 
 	}
 }
 
-// parseHours reads deleteWhen: hours of the day separated by semicolons.
-func parseHours(s string) ([]int, error) {
-	var hours []int
-	for _, f := range strings.Split(s, ";") {
-		if f = strings.TrimSpace(f); f == "" {
-			continue
-		}
-		h, err := strconv.Atoi(f)
-		if err != nil || h < 0 || h > 23 {
-			return nil, fmt.Errorf("store: deleteWhen %q: %q is no hour from 00 to 23", s, f)
-		}
-		hours = append(hours, h)
-	}
-	return hours, nil
+// Transfer bounds what one read returns, in bytes and messages. Which of the two pairs counts depends on where a message
+// is taken to be; the first message is returned whatever its size. Zero values are Java's defaults.
+type Transfer struct {
+	MaxTransferBytesInMemory int // maxTransferBytesOnMessageInMemory; 256 KiB
+	MaxTransferCountInMemory int // maxTransferCountOnMessageInMemory; 32
+	MaxTransferBytesOnDisk   int // maxTransferBytesOnMessageInDisk; 64 KiB
+	MaxTransferCountOnDisk   int // maxTransferCountOnMessageInDisk; 8
+	AccessInMemoryRatio      int // accessMessageInMemoryMaxRatio: so many percent of the memory hold the newest messages; 40
+}
+
+func (t Transfer) withDefaults() Transfer {
+	setDefault(&t.MaxTransferBytesInMemory, 256<<10)
+	setDefault(&t.MaxTransferCountInMemory, 32)
+	setDefault(&t.MaxTransferBytesOnDisk, 64<<10)
+	setDefault(&t.MaxTransferCountOnDisk, 8)
+	setDefault(&t.AccessInMemoryRatio, 40)
+	return t
 }
 
 // Arrival tells of a message that became visible.
