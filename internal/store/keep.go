@@ -173,12 +173,10 @@ func (s *Store) cleanQueues() {
 	begin := int64(s.Min())
 	s.flusher.mu.Lock()
 	defer s.flusher.mu.Unlock()
-	for _, topic := range s.Topics() {
-		for _, q := range s.Queues(topic) {
-			q.correctMin(begin)
-			if err := q.dropBefore(q.min.Load()); err != nil {
-				s.o.Log.Warn("queue file cannot be removed", "topic", q.topic, "queue", q.id, "err", err)
-			}
+	for q := range s.queues.all() {
+		q.correctMin(begin)
+		if err := q.dropBefore(q.min.Load()); err != nil {
+			s.o.Log.Warn("queue file cannot be removed", "topic", q.topic, "queue", q.id, "err", err)
 		}
 	}
 	if err := s.index.dropBefore(begin); err != nil {

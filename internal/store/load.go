@@ -26,14 +26,12 @@ func (s *Store) loadQueues() error {
 		}
 		for _, name := range ids {
 			id, err := strconv.ParseInt(name, 10, 32)
-			if err != nil || id < 0 {
+			if err != nil || id < 0 || strconv.FormatInt(id, 10) != name {
 				continue // none of ours
 			}
-			q := &Queue{store: s, topic: topic, id: int32(id)}
-			if err := q.load(); err != nil {
+			if err := s.Queue(topic, int32(id)).load(); err != nil {
 				return err
 			}
-			s.addQueueLocked(q)
 		}
 	}
 	return nil

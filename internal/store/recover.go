@@ -94,7 +94,7 @@ func (r *recovery) start() layout.Position {
 	s := r.s
 	begin, end := s.log.run.Bounds()
 	first := layout.Position{End: begin, Last: -1}
-	if begin == end || len(s.queues) == 0 {
+	if begin == end || s.queues.empty() {
 		return first
 	}
 	if r.ownOK {
@@ -140,7 +140,7 @@ func (r *recovery) startsHere(at int64) bool {
 // maxQueued is the end of the newest record that has a queue entry.
 func (s *Store) maxQueued() int64 {
 	var n int64
-	for _, q := range s.queues {
+	for q := range s.queues.all() {
 		n = max(n, q.maxLog)
 	}
 	return n
@@ -266,7 +266,7 @@ func (r *recovery) settle() error {
 		}
 	}
 	cut := 0
-	for _, q := range s.queues {
+	for q := range s.queues.all() {
 		if q.maxLog <= end {
 			q.correctMin(begin)
 			continue

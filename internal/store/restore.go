@@ -33,7 +33,10 @@ func (s *Store) restore(m *record.Message) error {
 	if !m.Queued() || m.SysFlag&innerBatch != 0 || !layout.Storable(string(m.Topic)) || m.QueueID < 0 {
 		return nil
 	}
-	q := s.Queue(string(m.Topic), m.QueueID)
+	q := s.queues.find(m.Topic, m.QueueID)
+	if q == nil {
+		q = s.Queue(string(m.Topic), m.QueueID)
+	}
 	off := int64(m.QueueOffset)
 	if off < q.begin() {
 		if int64(m.LogOffset) < q.maxLog {

@@ -30,10 +30,7 @@ type Store struct {
 	session   layout.Session
 	java      layout.JavaCheckpoint // as found at the start
 
-	tableMu sync.RWMutex
-	queues  map[queueKey]*Queue
-	topics  map[string][]*Queue
-
+	queues  queueTable
 	dirty   []*Queue // queues with entries that are not in files; guarded by log.mu
 	pending pendingList
 	waiters waiterList
@@ -51,11 +48,6 @@ type Store struct {
 	work     sync.WaitGroup
 }
 
-type queueKey struct {
-	topic string
-	id    int32
-}
-
 // Open opens or creates the store in o.Dir, recovers it and starts its goroutines. The error names file, offset and
 // cure.
 func Open(o Options) (*Store, error) {
@@ -65,7 +57,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, logDisk: segment.NewDisk(openSegments, o.Faults), queueDisk: segment.NewDisk(openQueueFiles, o.Faults),
-		queues: map[queueKey]*Queue{}, topics: map[string][]*Queue{}, busy: newBell(), diskCheck: make(chan chan struct{}),
+		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), diskCheck: make(chan chan struct{}),
 	}
 	if err := s.open(); err != nil {
 		s.release()
@@ -168,56 +160,22 @@ func (s *Store) release() {
 func (s *Store) nowMs() int64 { return s.o.Now().UnixMilli() }
 
 // Queue returns the queue of a topic, which need not hold messages yet. The handle stays valid until DeleteTopic.
-func (s *Store) Queue(topic string, id int32) *Queue {
-	k := queueKey{topic, id}
-	s.tableMu.RLock()
-	q := s.queues[k]
-	s.tableMu.RUnlock()
-	if q != nil {
-		return q
-	}
-	s.tableMu.Lock()
-	defer s.tableMu.Unlock()
-	if q = s.queues[k]; q == nil {
-		q = &Queue{store: s, topic: topic, id: id}
-		s.addQueueLocked(q)
-	}
-	return q
-}
+func (s *Store) Queue(topic string, id int32) *Queue { return s.queues.get(topic, id, s.newQueue) }
 
-func (s *Store) addQueueLocked(q *Queue) {
-	s.queues[queueKey{q.topic, q.id}] = q
-	s.topics[q.topic] = append(s.topics[q.topic], q)
+func (s *Store) newQueue(topic string, id int32) *Queue {
+	return &Queue{store: s, topic: topic, id: id}
 }
 
 // Topics returns the topics of which the store has queues, in no order.
-func (s *Store) Topics() []string {
-	s.tableMu.RLock()
-	defer s.tableMu.RUnlock()
-	names := make([]string, 0, len(s.topics))
-	for t := range s.topics {
-		names = append(names, t)
-	}
-	return names
-}
+func (s *Store) Topics() []string { return s.queues.names() }
 
-// Queues returns the queues of a topic that the store knows, in no order.
-func (s *Store) Queues(topic string) []*Queue {
-	s.tableMu.RLock()
-	defer s.tableMu.RUnlock()
-	return append([]*Queue(nil), s.topics[topic]...)
-}
+// Queues returns the queues of a topic that the store knows, by number. The slice belongs to the caller.
+func (s *Store) Queues(topic string) []*Queue { return s.queues.of(topic) }
 
 // DeleteTopic forgets the queues of a topic and removes their files. Their messages stay in the log until it is cut, but
 // cannot be read by queue any more. Handles of the queues become useless: appends fail, reads find nothing.
 func (s *Store) DeleteTopic(topic string) error {
-	s.tableMu.Lock()
-	qs := s.topics[topic]
-	delete(s.topics, topic)
-	for _, q := range qs {
-		delete(s.queues, queueKey{q.topic, q.id})
-	}
-	s.tableMu.Unlock()
+	qs := s.queues.drop(topic)
 	if len(qs) == 0 {
 		return nil
 	}
