@@ -73,9 +73,13 @@ func (q *Queue) units(b []byte, from int64) (int, error) {
 	return int(n), shelf.read(b[:n*layout.UnitSize], from, q.store.nowMs())
 }
 
+// oneUnit holds buffers of one entry: what is handed to a shelf must not be on the stack.
+var oneUnit = sync.Pool{New: func() any { return new([layout.UnitSize]byte) }}
+
 // unit reads one entry.
 func (q *Queue) unit(at int64) (layout.Unit, error) {
-	var b [layout.UnitSize]byte
+	b := oneUnit.Get().(*[layout.UnitSize]byte)
+	defer oneUnit.Put(b)
 	n, err := q.units(b[:], at)
 	if err != nil || n == 0 {
 		return layout.Unit{}, errors.Join(err, segment.ErrOutside)
