@@ -11,17 +11,6 @@ import (
 	"sync"
 )
 
-// Faults lets tests make the disk fail. Every function may be nil.
-type Faults struct {
-	// Write is asked before n bytes are written at off of a file; it returns how many of them really are, and the error
-	// that the writer then sees.
-	Write func(path string, off int64, n int) (int, error)
-	// Sync is asked before a file is synced.
-	Sync func(path string) error
-	// Reserve is asked before space is reserved.
-	Reserve func(path string) error
-}
-
 // Disk opens the files of any number of runs and keeps the most recently used ones open, so that idle runs cost no file
 // descriptors. It is safe for concurrent use.
 type Disk struct {
@@ -77,7 +66,7 @@ func (d *Disk) acquire(r *Run, start int64, create bool) (*handle, error) {
 		d.lru.MoveToFront(h.at)
 		return h, nil
 	}
-	f, err := openFile(r.Path(start), r.size, create)
+	f, err := d.openFile(r.Path(start), r.size, create)
 	if err != nil {
 		return nil, err
 	}
@@ -135,10 +124,13 @@ func (d *Disk) dropLocked(h *handle) {
 	}
 }
 
-func openFile(path string, size int64, create bool) (*os.File, error) {
+func (d *Disk) openFile(path string, size int64, create bool) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil || !create || !errors.Is(err, fs.ErrNotExist) {
 		return f, err
+	}
+	if err := d.faults.Changing("create", path); err != nil {
+		return nil, err
 	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return nil, err

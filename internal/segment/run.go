@@ -34,6 +34,8 @@ type Run struct {
 	count int64 // files; they are contiguous
 	fresh bool  // a file was created and its directory not synced since
 
+	founded bool // that was the first file
+
 	homeMu sync.Mutex
 	home   map[int64]string // directory of each file, when there are several dirs
 }
@@ -85,7 +87,7 @@ func (r *Run) scan() ([]int64, error) {
 	}
 	slices.Sort(starts)
 	for n := len(starts); n > 0 && sizes[starts[n-1]] == 0; n = len(starts) {
-		if err := os.Remove(r.Path(starts[n-1])); err != nil {
+		if err := r.disk.faults.Remove(r.Path(starts[n-1])); err != nil {
 			return nil, err
 		}
 		starts = starts[:n-1]
@@ -179,16 +181,7 @@ func (r *Run) WriteAt(p []byte, off int64) error {
 	for len(p) > 0 {
 		n := min(int64(len(p)), r.size-off%r.size)
 		if err := r.withFile(r.Start(off), func(h *handle, path string) error {
-			m := int(n)
-			if f := r.disk.faults.Write; f != nil {
-				var fault error
-				if m, fault = f(path, off-h.key.start, m); fault != nil {
-					h.file.WriteAt(p[:m], off-h.key.start)
-					return fault
-				}
-			}
-			_, err := h.file.WriteAt(p[:m], off-h.key.start)
-			return err
+			return r.disk.faults.WriteAt(h.file, p[:n], off-h.key.start)
 		}); err != nil {
 			return err
 		}
@@ -203,10 +196,8 @@ func (r *Run) Reserve(off, n int64) error {
 	for n > 0 {
 		part := min(n, r.size-off%r.size)
 		if err := r.withFile(r.Start(off), func(h *handle, path string) error {
-			if f := r.disk.faults.Reserve; f != nil {
-				if err := f(path); err != nil {
-					return &fs.PathError{Op: "reserve", Path: path, Err: err}
-				}
+			if err := r.disk.faults.Reserving(path); err != nil {
+				return err
 			}
 			if err := reserve(h.file, off-h.key.start, part); err != nil {
 				return &fs.PathError{Op: "reserve", Path: path, Err: err}
@@ -258,15 +249,24 @@ func (r *Run) Sync(begin, end int64) error {
 // syncDirs makes the existence of new files durable.
 func (r *Run) syncDirs() error {
 	r.mu.Lock()
-	fresh := r.fresh
-	r.fresh = false
+	fresh, first := r.fresh, r.founded
+	r.fresh, r.founded = false, false
 	r.mu.Unlock()
 	if !fresh {
 		return nil
 	}
 	for _, dir := range r.dirs {
-		if err := syncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := r.disk.faults.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
+		}
+		if !first {
+			continue
+		}
+		// The directory may be new itself, and the one above it.
+		for _, up := range []string{filepath.Dir(dir), filepath.Dir(filepath.Dir(dir))} {
+			if err := r.disk.faults.SyncDir(up); err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, fs.ErrPermission) {
+				return err
+			}
 		}
 	}
 	return nil
@@ -274,10 +274,8 @@ func (r *Run) syncDirs() error {
 
 func (r *Run) syncFile(h *handle) error {
 	path := h.file.Name()
-	if f := r.disk.faults.Sync; f != nil {
-		if err := f(path); err != nil {
-			return &fs.PathError{Op: "sync", Path: path, Err: err}
-		}
+	if err := r.disk.faults.Syncing(path); err != nil {
+		return err
 	}
 	if err := datasync(h.file); err != nil {
 		return &fs.PathError{Op: "sync", Path: path, Err: err}
@@ -314,7 +312,7 @@ func (r *Run) grow(start int64) (*handle, error) {
 	}
 	r.fresh = true
 	if r.count == 0 {
-		r.first, r.count = start, 1
+		r.first, r.count, r.founded = start, 1, true
 	} else if start == end {
 		r.count++
 	}
@@ -348,6 +346,9 @@ func (r *Run) Truncate(end int64) error {
 	defer r.disk.release(h)
 	// Not by making the file shorter for a moment: a process killed then would leave a file of the wrong size.
 	at := max(end-last, 0)
+	if err := r.disk.faults.Changing("cut", h.file.Name()); err != nil {
+		return err
+	}
 	if err := zero(h.file, at, r.size-at); err != nil {
 		return &fs.PathError{Op: "cut", Path: h.file.Name(), Err: err}
 	}
@@ -387,7 +388,7 @@ func (r *Run) Remove() error {
 
 func (r *Run) removeLocked(start int64) error {
 	r.disk.forget(r, start)
-	err := os.Remove(r.Path(start))
+	err := r.disk.faults.Remove(r.Path(start))
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 
 	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/segment"
 )
 
 // writeCheckpoints notes how far everything is, for Java and for ourselves.
@@ -22,17 +23,20 @@ func (s *Store) writeCheckpoints() error {
 		j.Log = s.java.Log
 	}
 	j.MasterFlushed, j.Confirm = s.java.MasterFlushed, s.java.Confirm
-	return errors.Join(overwrite(s.own(layout.CheckpointFile), c.Encode()),
-		overwrite(filepath.Join(s.o.Dir, layout.JavaCheckpointFile), j.Encode()))
+	return errors.Join(overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode()),
+		overwrite(s.o.Faults, filepath.Join(s.o.Dir, layout.JavaCheckpointFile), j.Encode()))
 }
 
 // overwrite writes a small file in place, so that a full disk cannot keep it from being updated.
-func overwrite(path string, b []byte) error {
+func overwrite(faults segment.Faults, path string, b []byte) error {
+	if err := faults.Changing("create", path); err != nil {
+		return err
+	}
 	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE, 0o644)
 	if err != nil {
 		return err
 	}
-	if _, err := f.WriteAt(b, 0); err != nil {
+	if err := faults.WriteAt(f, b, 0); err != nil {
 		f.Close()
 		return err
 	}

@@ -79,6 +79,7 @@ type flusher struct {
 	warm     map[*Queue]int // queues with entries in memory, and the cycle of their last flush
 	cycle    int
 	lastSync time.Time
+	unmarked bool // the last checkpoint could not be written, which was logged
 	syncAll  bool // the next sync must reach files of which nothing is known
 }
 
@@ -123,9 +124,11 @@ func (s *Store) flushCycle() {
 		s.writeFailed(err)
 		return
 	}
-	if err := s.writeCheckpoints(); err != nil {
+	err := s.writeCheckpoints()
+	if err != nil && !s.flusher.unmarked {
 		s.o.Log.Warn("checkpoint cannot be written; the next start may take longer", "err", err)
 	}
+	s.flusher.unmarked = err != nil
 }
 
 func (s *Store) flush() error {
@@ -210,13 +213,13 @@ func (s *Store) syncQueues(now bool) error {
 		return nil
 	}
 	if f.syncAll || len(f.unsynced) > fewFiles {
-		if err := syncFileSystem(s.o.Dir); err != nil {
-			return s.log.failed(err)
+		if err := syncFileSystem(s.o.Faults, s.o.Dir); err != nil {
+			return s.log.broken(err)
 		}
 	} else {
 		for q := range f.unsynced {
 			if err := q.sync(); err != nil {
-				return s.log.failed(err)
+				return s.log.broken(err)
 			}
 		}
 	}

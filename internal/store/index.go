@@ -50,13 +50,13 @@ func (s *Store) openIndex(r *recovery) error {
 		return err
 	}
 	for _, path := range names {
-		f, err := openIndexFile(path, s.o.IndexSlots, s.o.IndexItems)
+		f, err := openIndexFile(s.o.Faults, path, s.o.IndexSlots, s.o.IndexItems)
 		if err != nil {
 			return err
 		}
 		if !intact && f.EndTime() > s.java.Index {
 			f.close()
-			if err := os.Remove(path); err != nil {
+			if err := s.o.Faults.Remove(path); err != nil {
 				return fmt.Errorf("store: %w", err)
 			}
 			s.o.Log.Info("index file was not closed before the crash; it is made again", "file", path)
@@ -264,7 +264,7 @@ func (x *indexer) fileFor(m *record.Message) (*indexFile, error) {
 		if !last.Full() {
 			return last, nil
 		}
-		if err := last.sync(); err != nil {
+		if err := x.sync(last); err != nil {
 			return nil, err
 		}
 		lastTime, lastOffset = last.EndTime(), last.EndOffset()
@@ -273,7 +273,7 @@ func (x *indexer) fileFor(m *record.Message) (*indexFile, error) {
 	if err := os.MkdirAll(x.dir, 0o755); err != nil {
 		return nil, err
 	}
-	f, err := openIndexFile(x.newPath(), x.s.o.IndexSlots, x.s.o.IndexItems)
+	f, err := openIndexFile(x.s.o.Faults, x.newPath(), x.s.o.IndexSlots, x.s.o.IndexItems)
 	if err != nil {
 		return nil, err
 	}
@@ -284,6 +284,18 @@ func (x *indexer) fileFor(m *record.Message) (*indexFile, error) {
 	}
 	x.files = append(x.files, f)
 	return f, nil
+}
+
+// sync puts a file on disk. What a failed sync has dropped nobody knows, so that it is the end of this run.
+func (x *indexer) sync(f *indexFile) error {
+	err := f.sync()
+	if err == nil {
+		err = x.s.o.Faults.SyncDir(x.dir)
+	}
+	if err != nil {
+		return x.s.log.broken(err)
+	}
+	return nil
 }
 
 // newPath names a file by the local time, later than all there are.
@@ -306,7 +318,7 @@ func (x *indexer) dropBefore(off int64) error {
 	defer x.mu.Unlock()
 	for len(x.files) > 1 && x.files[0].EndOffset() < off {
 		f := x.files[0]
-		if err := os.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := x.s.o.Faults.Remove(f.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 		f.close()
@@ -329,7 +341,7 @@ func (x *indexer) close() error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	if n := len(x.files); n > 0 {
-		if err := x.files[n-1].sync(); err != nil {
+		if err := x.sync(x.files[n-1]); err != nil {
 			return err
 		}
 		x.full.Store(max(x.full.Load(), x.files[n-1].EndTime()))

@@ -8,12 +8,14 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/segment"
 )
 
 // indexFile is one file of the index, mapped.
 type indexFile struct {
 	layout.Index
 	path     string
+	faults   segment.Faults
 	file     *os.File
 	reserved int64 // bytes of the file that have disk space
 }
@@ -22,12 +24,15 @@ type indexFile struct {
 const indexReserve = 1 << 20
 
 // openIndexFile maps the file at path, which is created if it is not there.
-func openIndexFile(path string, slots, items int32) (*indexFile, error) {
+func openIndexFile(faults segment.Faults, path string, slots, items int32) (*indexFile, error) {
+	if err := faults.Changing("create", path); err != nil {
+		return nil, err
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err
 	}
-	x := &indexFile{path: path, file: f, Index: layout.Index{Slots: slots, Items: items}}
+	x := &indexFile{path: path, faults: faults, file: f, Index: layout.Index{Slots: slots, Items: items}}
 	if err := x.mapIt(); err != nil {
 		f.Close()
 		return nil, fmt.Errorf("store: index %s: %w", path, err)
@@ -71,6 +76,9 @@ func (x *indexFile) reserve(n int64) error {
 	if n <= x.reserved {
 		return nil
 	}
+	if err := x.faults.Reserving(x.path); err != nil {
+		return err
+	}
 	n = min(n+indexReserve, int64(len(x.Mem)))
 	for {
 		err := unix.Fallocate(int(x.file.Fd()), 0, x.reserved, n-x.reserved)
@@ -95,6 +103,9 @@ func (x *indexFile) put(hash int32, log, time int64) error {
 }
 
 func (x *indexFile) sync() error {
+	if err := x.faults.Syncing(x.path); err != nil {
+		return err
+	}
 	if err := unix.Msync(x.Mem, unix.MS_SYNC); err != nil {
 		return &os.PathError{Op: "sync", Path: x.path, Err: err}
 	}

@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/segment"
 )
 
 // lockDir takes the lock that Java takes: an exclusive record lock on byte 0 of the file "lock". It lasts until the file
@@ -47,9 +48,28 @@ func lastPID(dir string) string {
 	return " (process " + a.PID + ")"
 }
 
-// writeAbort makes the abort file that of session s in this process.
-func writeAbort(dir string, s layout.Session) error {
-	return os.WriteFile(filepath.Join(dir, layout.AbortFile), layout.AbortOf(os.Getpid(), s).Encode(), 0o644)
+// writeAbort makes the abort file that of session s in this process, durably: a start that does not find it after the
+// machine went down would take the stop for a clean one, and trust files that were not.
+func writeAbort(faults segment.Faults, dir string, s layout.Session) error {
+	path := filepath.Join(dir, layout.AbortFile)
+	if err := faults.Changing("create", path); err != nil {
+		return err
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o644)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	if err := faults.WriteAt(f, layout.AbortOf(os.Getpid(), s).Encode(), 0); err != nil {
+		return err
+	}
+	if err := faults.Changing("sync", path); err != nil {
+		return err
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	return faults.SyncDir(dir)
 }
 
 // readAbort returns the content of the abort file. The error is fs.ErrNotExist after a clean stop.
@@ -67,7 +87,10 @@ func aborted(dir string) (crashed bool, s layout.Session, err error) {
 	return true, a.Session, err
 }
 
-func syncFileSystem(dir string) error {
+func syncFileSystem(faults segment.Faults, dir string) error {
+	if err := faults.Changing("sync", dir); err != nil {
+		return err
+	}
 	f, err := os.Open(dir)
 	if err != nil {
 		return err

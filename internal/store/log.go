@@ -168,7 +168,7 @@ func (l *commitLog) sync() (int64, error) {
 		return to, nil
 	}
 	if err := l.run.Sync(from, to); err != nil {
-		return from, l.failed(err)
+		return from, l.broken(err)
 	}
 	l.durable.Store(to)
 	return to, nil
@@ -178,11 +178,20 @@ func (l *commitLog) sync() (int64, error) {
 // the ring; after any other failure nobody knows what the disk holds, so that nothing is accepted until a restart, which
 // reads it all again.
 func (l *commitLog) failed(err error) error {
-	if errors.Is(err, syscall.ENOSPC) {
+	if full(err) {
 		r := &RefusedError{Reason: DiskFull, Detail: l.space() + ", and the file system has no space left; free space, the store then goes on by itself", Err: err}
 		l.refuse(r, false)
 		return r
 	}
+	return l.broken(err)
+}
+
+// full reports whether err tells that there is no space, or no quota.
+func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+
+// broken notes that a write or a sync failed and that nothing can be done about it. So are syncs for which there is no
+// space: unlike after a write the system has dropped the bytes, wherever they were, and the next sync would report success.
+func (l *commitLog) broken(err error) error {
 	r := &RefusedError{Reason: Failed, Detail: "the disk failed; nothing is accepted until the broker is restarted", Err: err}
 	l.ioFail.CompareAndSwap(nil, r)
 	l.refuse(r, true)

@@ -61,7 +61,7 @@ func (r *recovery) replayStaged(last layout.Session) error {
 	if _, err := os.Stat(s.own(layout.StagingFile)); err != nil {
 		return nil
 	}
-	old, err := openRing(s.own(layout.StagingFile), s.o.StagingSize)
+	old, err := openRing(s.o.Faults, s.own(layout.StagingFile), s.o.StagingSize)
 	if err != nil {
 		return err
 	}

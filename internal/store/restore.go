@@ -1,10 +1,8 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"math"
-	"syscall"
 
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
@@ -72,7 +70,7 @@ func (s *Store) restore(m *record.Message) error {
 	if q.next-q.flushed < maxRestored {
 		return nil
 	}
-	if err := q.flush(); errors.Is(err, syscall.ENOSPC) {
+	if err := q.flush(); full(err) {
 		return nil // flushRestored looks after it
 	} else if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -141,7 +139,7 @@ func (s *Store) flushRestored() error {
 	s.dirty = nil
 	for _, q := range dirty {
 		err := q.flush()
-		if errors.Is(err, syscall.ENOSPC) {
+		if full(err) {
 			s.dirty = append(s.dirty, q)
 			continue
 		}

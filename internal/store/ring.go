@@ -10,6 +10,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/segment"
 )
 
 // ring is the staging file: a shared mapping, so that what is copied into it outlives the process. The byte of the log
@@ -26,7 +27,10 @@ type ring struct {
 }
 
 // openRing opens or creates the staging file at path. Its space is reserved: a mapped page without would kill the process.
-func openRing(path string, size int64) (*ring, error) {
+func openRing(faults segment.Faults, path string, size int64) (*ring, error) {
+	if err := faults.Reserving(path); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
 	if err != nil {
 		return nil, err

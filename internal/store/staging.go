@@ -1,10 +1,7 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"os"
-	"syscall"
 
 	"github.com/skuamq/skua/internal/layout"
 )
@@ -17,13 +14,13 @@ func (s *Store) beginStaging() error {
 		old.begin(layout.Session{}, 0) // from here on only the segments count
 		if old.size != s.o.StagingSize {
 			l.unmap()
-			if err := os.Remove(s.own(layout.StagingFile)); err != nil {
+			if err := s.o.Faults.Remove(s.own(layout.StagingFile)); err != nil {
 				return fmt.Errorf("store: %w", err)
 			}
 		}
 	}
 	s.session = newSession()
-	if err := writeAbort(s.o.Dir, s.session); err != nil {
+	if err := writeAbort(s.o.Faults, s.o.Dir, s.session); err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	if err := s.stage(); err != nil {
@@ -36,8 +33,8 @@ func (s *Store) beginStaging() error {
 func (s *Store) stage() error {
 	l := s.log
 	if l.ring.Load() == nil {
-		ring, err := openRing(s.own(layout.StagingFile), s.o.StagingSize)
-		if errors.Is(err, syscall.ENOSPC) {
+		ring, err := openRing(s.o.Faults, s.own(layout.StagingFile), s.o.StagingSize)
+		if full(err) {
 			l.refuse(&RefusedError{Reason: DiskFull, Detail: fmt.Sprintf("%s needs %d bytes; free space, the store then goes on by itself",
 				s.own(layout.StagingFile), s.o.StagingSize), Err: err}, false)
 			return nil

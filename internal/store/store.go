@@ -138,10 +138,10 @@ func (s *Store) closeClean() error {
 	if err := s.writeCheckpoints(); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(s.o.Dir, layout.AbortFile)); err != nil {
+	if err := s.o.Faults.Remove(filepath.Join(s.o.Dir, layout.AbortFile)); err != nil {
 		return err
 	}
-	return os.Remove(s.own(layout.StagingFile))
+	return s.o.Faults.Remove(s.own(layout.StagingFile))
 }
 
 // release gives back what open took.
