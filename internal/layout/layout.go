@@ -4,6 +4,9 @@
 //
 //	commitlog/<20 digits>                     records, see package record
 //	consumequeue/<topic>/<queue>/<20 digits>  Unit
+//	consumequeue_ext/<topic>/<queue>/<..>     ExtUnit
+//	batchconsumequeue/<topic>/<queue>/<..>    BatchUnit
+//	timerwheel, timerlog/<20 digits>          TimerSlot, TimerUnit
 //	index/<17 digits of local time>           Index
 //	checkpoint                                JavaCheckpoint
 //	abort                                     Abort; exists while a broker runs
@@ -17,6 +20,10 @@ package layout
 const (
 	LogDir             = "commitlog"
 	QueueDir           = "consumequeue"
+	ExtDir             = "consumequeue_ext"
+	BatchQueueDir      = "batchconsumequeue"
+	TimerLogDir        = "timerlog"
+	TimerWheelFile     = "timerwheel"
 	IndexDir           = "index"
 	ConfigDir          = "config"
 	JavaCheckpointFile = "checkpoint"
