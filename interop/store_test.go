@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -40,8 +41,34 @@ func TestStoreGoesBetweenJavaAndSkua(t *testing.T) {
 	}
 }
 
-func handAround(t *testing.T, sides []cluster.Side) {
-	names, broker := private(t, cluster.Side(*namesSide), sides[0], smallFiles...)
+// The same with the log in several directories: both sides take turns in the same way.
+func TestStoreInSeveralDirectories(t *testing.T) {
+	t.Parallel()
+	sides := []cluster.Side{cluster.Java, cluster.Skua, cluster.Java}
+	if !needSkua() {
+		sides[1] = cluster.Java
+	}
+	root := t.TempDir()
+	dirs := []string{filepath.Join(root, "b"), filepath.Join(root, "a"), filepath.Join(root, "c")}
+	handAround(t, sides, "storePathCommitLog="+strings.Join(dirs, ","), "readOnlyCommitLogStorePaths="+dirs[2])
+	for i, dir := range []string{dirs[1], dirs[0]} {
+		files, err := os.ReadDir(dir)
+		if err != nil || len(files) < 3 {
+			t.Errorf("%s: %d files, %v", dir, len(files), err)
+		}
+		for _, f := range files {
+			if start, err := strconv.Atoi(f.Name()); err != nil || start>>20%2 != i {
+				t.Errorf("%s is in %s", f.Name(), dir)
+			}
+		}
+	}
+	if files, _ := os.ReadDir(dirs[2]); len(files) > 0 {
+		t.Errorf("%d files in the directory for old files", len(files))
+	}
+}
+
+func handAround(t *testing.T, sides []cluster.Side, settings ...string) {
+	names, broker := private(t, cluster.Side(*namesSide), sides[0], append(settings, smallFiles...)...)
 	l := newLedger("StoreA", "StoreB", "Store-"+strings.Repeat("long", 20))
 	for i, side := range sides {
 		if i > 0 {

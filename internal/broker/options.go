@@ -127,8 +127,11 @@ type Options struct {
 
 	// Directory of all files. Empty: store in the home directory.
 	StorePathRootDir string `key:"storePathRootDir" default:""`
-	// Directory of the commit log, or several separated by commas. Empty: commitlog in storePathRootDir.
+	// Directory of the commit log, or several separated by commas: they get new files in turns, those above
+	// diskSpaceCleanForciblyRatio none. Empty: commitlog in storePathRootDir.
 	StorePathCommitLog string `key:"storePathCommitLog" default:""`
+	// With several directories in storePathCommitLog: those, separated by commas, that hold files but get no new ones.
+	ReadOnlyCommitLogStorePaths string `key:"readOnlyCommitLogStorePaths" default:""`
 	// Size of a commit log file.
 	MappedFileSizeCommitLog int32 `key:"mappedFileSizeCommitLog" default:"1073741824" unit:"bytes"`
 	// Size of a consume queue file, a multiple of 20.
@@ -281,12 +284,22 @@ func (o *Options) store() store.Options {
 		Seal:       o.EnabledAppendPropCRC,
 		CheckSeals: o.ForceVerifyPropCRC,
 	}
-	if o.StorePathCommitLog != "" {
-		for _, dir := range strings.Split(o.StorePathCommitLog, ",") {
-			s.CommitLogDirs = append(s.CommitLogDirs, strings.TrimSpace(dir))
-		}
+	s.CommitLogDirs = paths(o.StorePathCommitLog)
+	if len(s.CommitLogDirs) > 1 { // otherwise Java does not look at them
+		s.ReadOnlyDirs = paths(o.ReadOnlyCommitLogStorePaths)
 	}
 	return s
+}
+
+// paths are the directories of a list that is separated by commas.
+func paths(list string) []string {
+	var dirs []string
+	for dir := range strings.SplitSeq(list, ",") {
+		if dir = strings.TrimSpace(dir); dir != "" {
+			dirs = append(dirs, dir)
+		}
+	}
+	return dirs
 }
 
 // nameServers are the addresses in namesrvAddr.

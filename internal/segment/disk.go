@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"syscall"
 )
 
 // Disk opens the files of any number of runs and keeps the most recently used ones open, so that idle runs cost no file
@@ -126,6 +127,9 @@ func (d *Disk) dropLocked(h *handle) {
 
 func (d *Disk) openFile(path string, size int64, create bool) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
+		return os.Open(path) // a directory that only holds old files may be read-only
+	}
 	if err == nil || !create || !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}

@@ -27,7 +27,7 @@ var ErrOutside = errors.New("segment: offset outside the files")
 type Run struct {
 	disk *Disk
 	size int64
-	dirs []string
+	dirs *Dirs
 
 	mu    sync.RWMutex
 	first int64 // start of the first file
@@ -37,14 +37,19 @@ type Run struct {
 	founded bool // that was the first file
 
 	homeMu sync.Mutex
-	home   map[int64]string // directory of each file, when there are several dirs
+	home   map[int64]string // directory of each file, when there are several
 }
 
-// Open finds the files of a run in dirs, which need not exist; size is the length of each file in bytes. A new file goes
-// to the directory of its number modulo len(dirs). Empty last files are removed, as they come from a crash in their
-// creation; a file of another size, or a gap, is an error that names it. No file is opened.
-func Open(d *Disk, size int64, dirs ...string) (*Run, error) {
-	r := &Run{disk: d, size: size, dirs: dirs}
+// Open finds the files of a run in dir, which need not exist; size is the length of each file in bytes. Empty last files
+// are removed, as they come from a crash in their creation; a file of another size, one that is there twice, or a gap is an
+// error that names it. No file is opened.
+func Open(d *Disk, size int64, dir string) (*Run, error) {
+	return OpenDirs(d, size, Dirs{Write: []string{dir}})
+}
+
+// OpenDirs is Open for a run that lies in several directories.
+func OpenDirs(d *Disk, size int64, dirs Dirs) (*Run, error) {
+	r := &Run{disk: d, size: size, dirs: &dirs}
 	starts, err := r.scan()
 	if err != nil {
 		return nil, err
@@ -67,7 +72,7 @@ func Open(d *Disk, size int64, dirs ...string) (*Run, error) {
 func (r *Run) scan() ([]int64, error) {
 	var starts []int64
 	sizes := map[int64]int64{}
-	for _, dir := range r.dirs {
+	for dir := range r.dirs.all() {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -80,6 +85,9 @@ func (r *Run) scan() ([]int64, error) {
 			info, err := e.Info()
 			if err != nil {
 				return nil, err
+			}
+			if _, twice := sizes[start]; twice {
+				return nil, fmt.Errorf("segment: both %s and %s exist; move one of them away", r.Path(start), filepath.Join(dir, e.Name()))
 			}
 			starts, sizes[start] = append(starts, start), info.Size()
 			r.setHome(start, dir)
@@ -102,7 +110,7 @@ func (r *Run) scan() ([]int64, error) {
 }
 
 func (r *Run) setHome(start int64, dir string) {
-	if len(r.dirs) < 2 {
+	if r.dirs.single() {
 		return
 	}
 	r.homeMu.Lock()
@@ -113,16 +121,16 @@ func (r *Run) setHome(start int64, dir string) {
 	r.home[start] = dir
 }
 
-// Path is the path of the file that starts at start, whether or not it exists.
+// Path is the path of the file that starts at start, or the one that it would get if it were made now.
 func (r *Run) Path(start int64) string {
 	dir := ""
-	if len(r.dirs) > 1 {
+	if !r.dirs.single() {
 		r.homeMu.Lock()
 		dir = r.home[start]
 		r.homeMu.Unlock()
 	}
 	if dir == "" {
-		dir = r.dirs[start/r.size%int64(len(r.dirs))]
+		dir = r.dirs.choose(start / r.size)
 	}
 	return filepath.Join(dir, FileName(start))
 }
@@ -255,7 +263,7 @@ func (r *Run) syncDirs() error {
 	if !fresh {
 		return nil
 	}
-	for _, dir := range r.dirs {
+	for dir := range r.dirs.all() {
 		if err := r.disk.faults.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -380,7 +388,7 @@ func (r *Run) Remove() error {
 		r.first, r.count = r.first+r.size, r.count-1
 	}
 	r.first = 0
-	for _, dir := range r.dirs {
+	for dir := range r.dirs.all() {
 		os.Remove(dir) // stays if there is something else in it
 	}
 	return nil

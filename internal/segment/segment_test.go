@@ -13,9 +13,9 @@ import (
 
 func fill(b byte, n int) []byte { return bytes.Repeat([]byte{b}, n) }
 
-func mustOpen(t *testing.T, d *Disk, size int64, dirs ...string) *Run {
+func mustOpen(t *testing.T, d *Disk, size int64, dir string) *Run {
 	t.Helper()
-	r, err := Open(d, size, dirs...)
+	r, err := Open(d, size, dir)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,28 +107,58 @@ func TestReserveAndDropEmpty(t *testing.T) {
 	}
 }
 
-func TestSeveralDirs(t *testing.T) {
-	a, b := t.TempDir(), t.TempDir()
-	d := NewDisk(8, Faults{})
-	defer d.Close()
-	r := mustOpen(t, d, 10, a, b)
-	if err := r.WriteAt(fill('x', 40), 0); err != nil {
+func openDirs(t *testing.T, d *Disk, size int64, dirs Dirs) *Run {
+	t.Helper()
+	r, err := OpenDirs(d, size, dirs)
+	if err != nil {
 		t.Fatal(err)
 	}
-	for _, dir := range []string{a, b} {
-		if e, _ := os.ReadDir(dir); len(e) != 2 {
-			t.Errorf("%d files in %s", len(e), dir)
+	return r
+}
+
+func TestSeveralDirs(t *testing.T) {
+	root := t.TempDir()
+	a, b, old := filepath.Join(root, "a"), filepath.Join(root, "b"), filepath.Join(root, "old")
+	full := map[string]bool{}
+	dirs := Dirs{Write: []string{b, old, a, b}, Read: []string{old}, Full: func(dir string) bool { return full[dir] }}
+	d := NewDisk(8, Faults{})
+	defer d.Close()
+	r := openDirs(t, d, 10, dirs)
+	write := func(from, to int) {
+		t.Helper()
+		for i := from; i < to; i++ {
+			if err := r.WriteAt(fill(byte('0'+i), 10), int64(10*i)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write(0, 4)
+	full[a] = true
+	write(4, 6)
+	full[b] = true
+	write(6, 8)
+	want := []string{a, b, a, b, b, b, a, b}
+	for i, dir := range want {
+		if _, err := os.Stat(filepath.Join(dir, FileName(int64(10*i)))); err != nil {
+			t.Errorf("file %d: %v", i, err)
 		}
 	}
 	// A file may have been moved.
-	if err := os.Rename(filepath.Join(a, FileName(0)), filepath.Join(b, FileName(0))); err != nil {
+	if err := errors.Join(os.Mkdir(old, 0o755), os.Rename(filepath.Join(a, FileName(0)), filepath.Join(old, FileName(0)))); err != nil {
 		t.Fatal(err)
 	}
 	d.Close()
-	r = mustOpen(t, d, 10, a, b)
-	got := make([]byte, 40)
-	if err := r.ReadAt(got, 0); err != nil || !bytes.Equal(got, fill('x', 40)) {
+	r = openDirs(t, d, 10, dirs)
+	wantBounds(t, r, 0, 80)
+	got := make([]byte, 80)
+	if err := r.ReadAt(got, 0); err != nil || string(got[:1]) != "0" || string(got[79:]) != "7" {
 		t.Fatalf("%q, %v", got, err)
+	}
+	if err := os.WriteFile(filepath.Join(a, FileName(0)), fill('x', 10), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := OpenDirs(d, 10, dirs); err == nil || !strings.Contains(err.Error(), "move one of them away") {
+		t.Errorf("a file that is there twice: %v", err)
 	}
 }
 

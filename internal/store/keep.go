@@ -1,8 +1,11 @@
 package store
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"slices"
 	"time"
 
@@ -40,23 +43,41 @@ func diskUsage(dir string) (DiskUsage, error) {
 	return DiskUsage{Path: dir, Used: used, Total: used + int64(st.Bavail)*int64(st.Bsize)}, nil
 }
 
-// Usage is the fullest of the file systems that hold the log, as of now.
+// Usage is the emptiest of the file systems that get new files of the log, as of now.
 func (s *Store) Usage() DiskUsage {
-	var worst DiskUsage
+	var best DiskUsage
 	for _, dir := range s.o.CommitLogDirs {
-		if _, err := os.Stat(dir); err != nil {
-			dir = s.o.Dir // not made yet
+		if slices.Contains(s.o.ReadOnlyDirs, dir) {
+			continue
 		}
-		u, err := s.o.Usage(dir)
+		u, err := s.usage(dir)
 		if err != nil {
 			s.o.Log.Warn("cannot tell how full the disk is", "err", err)
 			continue
 		}
-		if worst.Path == "" || u.Ratio() > worst.Ratio() {
-			worst = u
+		if best.Path == "" || u.Ratio() < best.Ratio() {
+			best = u
 		}
 	}
-	return worst
+	return best
+}
+
+// usage tells how full the file system of a directory of the log is, or will be.
+func (s *Store) usage(dir string) (DiskUsage, error) {
+	for {
+		_, err := os.Stat(dir)
+		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
+			dir = parent // not made yet
+			continue
+		}
+		return s.o.Usage(dir)
+	}
+}
+
+// fullDir reports whether a directory of the log is too full for a new file.
+func (s *Store) fullDir(dir string) bool {
+	u, err := s.usage(dir)
+	return err == nil && u.Ratio() > s.o.ForceRatio
 }
 
 // describeSpace tells how full the disk of the log is, and how full it may be.

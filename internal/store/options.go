@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"log/slog"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -15,7 +16,8 @@ import (
 // Options configure a store. Zero values are Java's defaults.
 type Options struct {
 	Dir            string        // storePathRootDir
-	CommitLogDirs  []string      // storePathCommitLog; Dir/commitlog
+	CommitLogDirs  []string      // storePathCommitLog, see segment.Dirs; Dir/commitlog
+	ReadOnlyDirs   []string      // readOnlyCommitLogStorePaths: hold files of the log, but get no new ones
 	SegmentSize    int64         // mappedFileSizeCommitLog, bytes; 1 GiB
 	QueueFileSize  int64         // mappedFileSizeConsumeQueue, bytes; 6,000,000; rounded up to whole units of 20
 	IndexSlots     int32         // maxHashSlotNum; 5,000,000
@@ -65,6 +67,10 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxMessageSize, 4<<20)
 	setDefault(&o.StagingSize, 32<<20)
 	o.Transfer = o.Transfer.withDefaults()
+	if !slices.ContainsFunc(o.CommitLogDirs, func(dir string) bool { return !slices.Contains(o.ReadOnlyDirs, dir) }) {
+		return o, fmt.Errorf("store: all directories of storePathCommitLog are in readOnlyCommitLogStorePaths, too: %v; leave one writable",
+			o.CommitLogDirs)
+	}
 	o.QueueFileSize = (o.QueueFileSize + layout.UnitSize - 1) / layout.UnitSize * layout.UnitSize
 	if o.Now == nil {
 		o.Now = time.Now

@@ -88,7 +88,7 @@ func (s *Store) open() error {
 	if s.lock, err = lockDir(s.o.Dir); err != nil {
 		return err
 	}
-	run, err := segment.Open(s.logDisk, s.o.SegmentSize, s.o.CommitLogDirs...)
+	run, err := segment.OpenDirs(s.logDisk, s.o.SegmentSize, segment.Dirs{Write: s.o.CommitLogDirs, Read: s.o.ReadOnlyDirs, Full: s.fullDir})
 	if err != nil {
 		return err
 	}
