@@ -2,6 +2,7 @@ package segment
 
 import (
 	"errors"
+	"math"
 	"os"
 	"unsafe"
 
@@ -46,6 +47,18 @@ func writeZeros(f *os.File, off, n int64) error {
 		off, n = off+int64(m), n-int64(m)
 	}
 	return nil
+}
+
+// nextData is the first offset from off on at which f may hold bytes, math.MaxInt64 if there is none.
+func nextData(f *os.File, off int64) (int64, error) {
+	at, err := unix.Seek(int(f.Fd()), off, unix.SEEK_DATA)
+	switch {
+	case errors.Is(err, unix.ENXIO):
+		return math.MaxInt64, nil
+	case errors.Is(err, unix.EINVAL) || errors.Is(err, unix.EOPNOTSUPP):
+		return off, nil
+	}
+	return at, err
 }
 
 // datasync makes the data of f durable, and of its attributes what reading it needs.

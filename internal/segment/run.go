@@ -219,6 +219,29 @@ func (r *Run) Reserve(off, n int64) error {
 	return nil
 }
 
+// NextData is the first offset from off on where a file may hold bytes other than zero, the end of the run if there is
+// none. Places for which no disk space was ever written are passed over, where the file system tells.
+func (r *Run) NextData(off int64) (int64, error) {
+	_, end := r.Bounds()
+	for off < end {
+		start := r.Start(off)
+		h, err := r.disk.acquire(r, start, false)
+		if err != nil {
+			return off, err
+		}
+		at, err := nextData(h.file, off-start)
+		r.disk.release(h)
+		if err != nil {
+			return off, err
+		}
+		if at < r.size {
+			return start + at, nil
+		}
+		off = start + r.size
+	}
+	return end, nil
+}
+
 // StartSync asks the system to begin writing the n bytes at off to the disk, so that a later Sync has less to wait for.
 func (r *Run) StartSync(off, n int64) {
 	for n > 0 {

@@ -227,14 +227,18 @@ func TestDamageInTheMiddle(t *testing.T) {
 	if err == nil {
 		t.Fatal("opened a damaged log")
 	}
-	for _, part := range []string{victim, "is damaged at byte", "log offset", "remove", filepath.Join(o.Dir, "skua")} {
+	for _, part := range []string{victim, "is damaged at byte", "log offset", "lost are ", "log was whole up to", "skua store repair " + o.Dir} {
 		if !strings.Contains(err.Error(), part) {
 			t.Errorf("%q does not say %q", err, part)
 		}
 	}
-	// The cure that it names.
+	// Giving up all of it by hand.
 	os.RemoveAll(filepath.Join(o.Dir, "skua"))
 	for at := 2 * o.SegmentSize; os.Remove(filepath.Join(o.Dir, "commitlog", fmt.Sprintf("%020d", at))) == nil; at += o.SegmentSize {
+	}
+	zeros := make([]byte, o.SegmentSize-1000)
+	if err := overwriteAt(victim, zeros, 1000); err != nil {
+		t.Fatal(err)
 	}
 	s = open(t, o)
 	if s.Max() <= skua.LogOffset(o.SegmentSize) || len(bodies(t, s, s.Queue("T", 0), 0)) < 400 {
@@ -244,14 +248,19 @@ func TestDamageInTheMiddle(t *testing.T) {
 
 func smash(t *testing.T, path string, at int64) {
 	t.Helper()
+	if err := overwriteAt(path, make([]byte, 300), at); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func overwriteAt(path string, b []byte, at int64) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
 	defer f.Close()
-	if _, err := f.WriteAt(make([]byte, 300), at); err != nil {
-		t.Fatal(err)
-	}
+	_, err = f.WriteAt(b, at)
+	return err
 }
 
 // crash ends a store as kill -9 does: nothing is flushed, and the files stay as they are.

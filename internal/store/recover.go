@@ -7,7 +7,6 @@ import (
 
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
-	"github.com/skuamq/skua/internal/segment"
 )
 
 // recovery is one start of a store.
@@ -157,6 +156,9 @@ func (r *recovery) scan() error {
 			r.end.End = at - at%size + size
 			continue
 		}
+		if err != nil && unreadable(err) {
+			return fmt.Errorf("store: the commit log cannot be read at log offset %d: %w", at, err)
+		}
 		if err != nil {
 			r.why = err
 			return nil
@@ -225,30 +227,6 @@ func brokenSeal(rec []byte, m *record.Message) bool {
 func wellFormed(m *record.Message) bool {
 	p := m.Properties
 	return layout.Storable(string(m.Topic)) && (len(p) == 0 || p[len(p)-1] == 2)
-}
-
-// checkDamage refuses to go on when the scan ended before the place up to which everything is known to be there.
-func (r *recovery) checkDamage() error {
-	s, end := r.s, r.end.End
-	start := s.log.run.Start(end)
-	proof := ""
-	if known := max(r.known, r.own.Durable.End); end < known {
-		proof = fmt.Sprintf("the log was whole up to %d", known)
-	} else if next := start + s.o.SegmentSize; r.startsFlushed(next) {
-		proof = fmt.Sprintf("the next file, %s, is good", segment.FileName(next))
-	}
-	if proof == "" {
-		return nil
-	}
-	return fmt.Errorf("store: %s is damaged at byte %d (log offset %d): %w; but %s. Restore the file from a copy or a replica; or, "+
-		"to give up all messages from there on, remove the files behind it and %s and start again",
-		s.log.run.Path(start), end-start, end, r.why, proof, s.own(""))
-}
-
-// startsFlushed reports whether a file begins with a record that was on disk by Java's checkpoint.
-func (r *recovery) startsFlushed(at int64) bool {
-	m, _, err := r.read.record(at)
-	return err == nil && m.StoreTime <= r.s.java.Log
 }
 
 // settle cuts off what lies behind the end of the log, in the log and in the queues.
