@@ -12,10 +12,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Pace and rules of retention, as in Java.
+// Pace of retention, as in Java.
 const (
-	keepEvery      = 10 * time.Second
-	maxDropsAtOnce = 10 // files in one run
+	keepEvery  = 10 * time.Second
+	manualRuns = 20 // of a DeleteExpired
 )
 
 // DiskUsage tells how full a file system is.
@@ -32,6 +32,9 @@ func (u DiskUsage) Ratio() float64 {
 	}
 	return float64(u.Used) / float64(u.Total)
 }
+
+// Free is how much ordinary users can still have, bytes.
+func (u DiskUsage) Free() int64 { return u.Total - u.Used }
 
 // diskUsage asks the system about the file system of dir, or of its nearest parent that exists.
 func diskUsage(dir string) (DiskUsage, error) {
@@ -81,10 +84,63 @@ func (s *Store) fullDir(dir string) bool {
 }
 
 // describeSpace tells how full the disk of the log is, and how full it may be.
-func (s *Store) describeSpace() string {
-	u := s.Usage()
+func (s *Store) describeSpace() string { return s.retention.Load().tooFull(s.Usage()) }
+
+// tooFull spells how full u is, and the limit above which messages are refused.
+func (r *Retention) tooFull(u DiskUsage) string {
 	return fmt.Sprintf("%s is %.1f %% full (%d of %d bytes), the limit is %.0f %% (diskSpaceWarningLevelRatio)", u.Path,
-		100*u.Ratio(), u.Used, u.Total, 100*s.o.WarnRatio)
+		100*u.Ratio(), u.Used, u.Total, 100*r.WarnRatio)
+}
+
+// usages are the file systems whose space counts: the one that gets the next file of the log, and that of the queues.
+func (s *Store) usages() []DiskUsage {
+	all := []DiskUsage{s.Usage()}
+	if u, err := s.o.Usage(s.o.Dir); err == nil && u != all[0] {
+		all = append(all, u)
+	}
+	return all
+}
+
+// shortage tells why the disk is too full to take messages, "" if it is not.
+func (s *Store) shortage() string {
+	r := s.retention.Load()
+	for _, u := range s.usages() {
+		switch {
+		case u.Ratio() > r.WarnRatio:
+			return r.tooFull(u)
+		case u.Total > 0 && u.Free() < r.MinFree:
+			return fmt.Sprintf("%s has %d bytes free, the least is %d (minFreeDiskSpace)", u.Path, u.Free(), r.MinFree)
+		}
+	}
+	return ""
+}
+
+// pressure tells why files of the log must go before they expire, "" if they need not.
+func (s *Store) pressure(r *Retention) string {
+	if size := s.log.reserved.Load() - int64(s.Min()); r.MaxSize > 0 && size > r.MaxSize {
+		return fmt.Sprintf("the log takes %d bytes, maxStoreSize is %d", size, r.MaxSize)
+	}
+	if r.NoForce {
+		return ""
+	}
+	for _, u := range s.usages() {
+		switch {
+		case u.Ratio() > r.ForceRatio:
+			return fmt.Sprintf("%s is %.1f %% full, the limit is %.0f %% (diskSpaceCleanForciblyRatio)", u.Path, 100*u.Ratio(), 100*r.ForceRatio)
+		case u.Total > 0 && u.Free() < r.CleanFree:
+			return fmt.Sprintf("%s has %d bytes free, wanted are %d (cleanFreeDiskSpace)", u.Path, u.Free(), r.CleanFree)
+		}
+	}
+	return ""
+}
+
+// SetRetention replaces the rules. They count from the next look at the disk on, which CheckDisk hastens.
+func (s *Store) SetRetention(r Retention) error {
+	r, err := r.withDefaults()
+	if err == nil {
+		s.retention.Store(&r)
+	}
+	return err
 }
 
 // keepLoop looks after disk space and retention.
@@ -99,7 +155,8 @@ func (s *Store) keepLoop() {
 		case <-tick.C:
 			s.logDisk.Relax()
 			s.queueDisk.Relax()
-			s.retain(false)
+			s.retain(s.manualRuns.Load() > 0)
+			s.expire()
 			s.checkDisk()
 		case answer := <-s.diskCheck:
 			s.checkDisk()
@@ -122,9 +179,9 @@ func (s *Store) CheckDisk() *RefusedError {
 
 // checkDisk refuses messages while the disk is too full, and takes them again when it no longer is.
 func (s *Store) checkDisk() {
-	u, l := s.Usage(), s.log
-	if u.Ratio() > s.o.WarnRatio {
-		l.refuse(refusef(DiskFull, "%s; free space, or lower fileReservedTime", s.describeSpace()), false)
+	l := s.log
+	if why := s.shortage(); why != "" {
+		l.refuse(refusef(DiskFull, "%s; free space, or lower fileReservedTime", why), false)
 		return
 	}
 	if r := l.refused.Load(); r == nil || r.Reason != DiskFull {
@@ -142,42 +199,80 @@ func (s *Store) checkDisk() {
 	}
 }
 
-// DeleteExpired removes expired files of the log at once, whatever the hour, and returns how many.
-func (s *Store) DeleteExpired() int { return s.retain(true) }
+// DeleteExpired removes expired files of the log whatever the hour, and returns how many: up to MaxDrops at once. As in
+// Java the next nineteen runs of retention, one every ten seconds, do the same.
+func (s *Store) DeleteExpired() int {
+	s.manualRuns.Store(manualRuns)
+	return s.retain(true)
+}
 
 // retain removes what is too old, or must go because the disk is full: first files of the log, never the last, then the
 // queue and index files that only speak of them.
-func (s *Store) retain(now bool) int {
+func (s *Store) retain(manual bool) int {
 	s.retainMu.Lock()
 	defer s.retainMu.Unlock()
-	ratio := s.Usage().Ratio()
-	hours, _ := parseHours(s.o.DeleteWhen)
-	force := ratio > s.o.ForceRatio
-	if !now && !force && ratio*100 <= float64(s.o.MaxUsedRatio) && !slices.Contains(hours, s.o.Now().Hour()) {
+	if manual {
+		s.manualRuns.Add(-1)
+	}
+	r := s.retention.Load()
+	due := manual || s.timeToDrop(r)
+	forced, n := "", 0
+	for n < r.MaxDrops {
+		why := s.pressure(r) // asked again for each file: none goes too early that need not
+		if why == "" && !due || !s.dropFirst(r, why != "") {
+			break
+		}
+		if n++; why != "" {
+			forced = why
+		}
+		if n < r.MaxDrops && !s.rest(r.DropPause) {
+			break
+		}
+	}
+	if n == 0 {
 		return 0
 	}
-	n := 0
-	for n < maxDropsAtOnce && s.dropFirst(force) {
-		n++
+	if forced != "" {
+		s.o.Log.Warn("commit log files removed before their time", "files", n, "begin", s.Min(), "why", forced)
+	} else {
+		s.o.Log.Info("expired commit log files removed", "files", n, "begin", s.Min())
 	}
-	if n > 0 {
-		s.o.Log.Info("expired commit log files removed", "files", n, "begin", s.Min(), "disk used", fmt.Sprintf("%.1f %%", 100*ratio))
-		s.cleanQueues()
-	}
+	s.cleanQueues()
 	return n
 }
 
-// dropFirst removes the first file of the log if it may go.
-func (s *Store) dropFirst(force bool) bool {
+// timeToDrop reports whether expired files are to go now: it is the hour, or a disk is rather full.
+func (s *Store) timeToDrop(r *Retention) bool {
+	if hours, _ := parseHours(r.DeleteWhen); slices.Contains(hours, s.o.Now().Hour()) {
+		return true
+	}
+	return slices.ContainsFunc(s.usages(), func(u DiskUsage) bool { return u.Ratio()*100 > float64(r.MaxUsedRatio) })
+}
+
+// rest waits for d, and reports whether the store is still open then.
+func (s *Store) rest(d time.Duration) bool {
+	if d <= 0 {
+		return true
+	}
+	select {
+	case <-s.done.Done():
+		return false
+	case <-time.After(d):
+		return true
+	}
+}
+
+// dropFirst removes the first file of the log if it may go: it is expired, or early is true.
+func (s *Store) dropFirst(r *Retention, early bool) bool {
 	run := s.log.run
 	begin, _ := run.Bounds()
 	end := begin + run.FileSize()
 	if end > s.log.durable.Load() || end >= s.log.end.Load() {
 		return false // the last file
 	}
-	if !force {
+	if !early {
 		t, err := run.ModTime(begin)
-		if err != nil || s.o.Now().Sub(t) < s.o.ReservedTime {
+		if err != nil || s.o.Now().Sub(t) < r.ReservedTime {
 			return false
 		}
 	}
@@ -192,12 +287,14 @@ func (s *Store) dropFirst(force bool) bool {
 // cleanQueues forgets queue entries and index items of messages that are no longer in the log.
 func (s *Store) cleanQueues() {
 	begin := int64(s.Min())
-	s.flusher.mu.Lock()
-	defer s.flusher.mu.Unlock()
-	for q := range s.queues.all() {
-		q.correctMin(begin)
-		if err := q.dropBefore(q.min.Load()); err != nil {
-			s.o.Log.Warn("queue file cannot be removed", "topic", q.topic, "queue", q.id, "err", err)
+	for _, topic := range s.Topics() {
+		for _, q := range s.Queues(topic) {
+			s.flusher.mu.Lock() // for each anew: a flush shall not wait for all of them
+			err := q.dropBefore(q.correctMin(begin))
+			s.flusher.mu.Unlock()
+			if err != nil {
+				s.o.Log.Warn("queue file cannot be removed", "topic", q.topic, "queue", q.id, "err", err)
+			}
 		}
 	}
 	if err := s.index.dropBefore(begin); err != nil {

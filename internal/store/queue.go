@@ -112,13 +112,15 @@ func (q *Queue) search(lo, hi int64, wanted func(layout.Unit) bool) int64 {
 	}))
 }
 
-// correctMin sets Min to the first entry whose record is still in the log, which begins at logMin.
-func (q *Queue) correctMin(logMin int64) {
-	lo, hi := q.begin(), q.visible.Load()
-	if u, err := q.unit(max(q.min.Load(), lo)); err == nil && u.Log >= logMin && !u.Filler() && q.min.Load() > lo {
-		return // nothing has changed
+// correctMin raises Min to the first entry whose record is still in the log, which begins at logMin, and returns that.
+func (q *Queue) correctMin(logMin int64) (live int64) {
+	live = q.begin()
+	wanted := func(u layout.Unit) bool { return u.Log >= logMin && !u.Filler() }
+	if u, err := q.unit(live); err != nil || !wanted(u) {
+		live = q.search(live, max(live, q.visible.Load()), wanted)
 	}
-	q.min.Store(q.search(lo, hi, func(u layout.Unit) bool { return u.Log >= logMin && !u.Filler() }))
+	q.raiseMin(live)
+	return live
 }
 
 // begin is the offset of the first entry that exists, live or not.

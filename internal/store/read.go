@@ -153,6 +153,9 @@ func (s *Store) Read(q *Queue, r ReadRequest, out *ReadResult) {
 		out.Status, out.Next = OffsetOverflowBadly, out.Max
 	default:
 		s.readSome(q, r, out)
+		if lo = q.min.Load(); out.Status == OffsetFoundNull && off < lo {
+			out.Status, out.Next, out.Min = OffsetTooSmall, skua.QueueOffset(lo), skua.QueueOffset(lo) // the entries have just gone
+		}
 	}
 }
 

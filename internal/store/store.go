@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/layout"
@@ -39,7 +40,11 @@ type Store struct {
 	flusher   flusher
 	index     *indexer
 	diskCheck chan chan struct{}
-	retainMu  sync.Mutex // held while files are removed
+
+	retention  atomic.Pointer[Retention]
+	retainMu   sync.Mutex   // held while files are removed
+	manualRuns atomic.Int32 // runs of retention that were asked for
+	limits     topicLimits
 
 	stop     context.CancelFunc
 	done     context.Context
@@ -59,6 +64,7 @@ func Open(o Options) (*Store, error) {
 		o: o, logDisk: segment.NewDisk(openSegments, o.Faults), queueDisk: segment.NewDisk(openQueueFiles, o.Faults),
 		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), diskCheck: make(chan chan struct{}),
 	}
+	s.retention.Store(&o.Retention)
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, err
@@ -175,6 +181,7 @@ func (s *Store) Queues(topic string) []*Queue { return s.queues.of(topic) }
 // DeleteTopic forgets the queues of a topic and removes their files. Their messages stay in the log until it is cut, but
 // cannot be read by queue any more. Handles of the queues become useless: appends fail, reads find nothing.
 func (s *Store) DeleteTopic(topic string) error {
+	s.KeepFor(topic, 0)
 	qs := s.queues.drop(topic)
 	if len(qs) == 0 {
 		return nil
