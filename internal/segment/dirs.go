@@ -16,9 +16,6 @@ type Dirs struct {
 	Full func(dir string) bool
 }
 
-// single reports whether there is only one directory.
-func (d *Dirs) single() bool { return len(d.Write) == 1 && len(d.Read) == 0 }
-
 // all yields each directory once.
 func (d *Dirs) all() iter.Seq[string] {
 	return func(yield func(string) bool) {
@@ -37,7 +34,7 @@ func (d *Dirs) all() iter.Seq[string] {
 
 // choose is the directory for a new file, the n-th of the run.
 func (d *Dirs) choose(n int64) string {
-	if d.single() {
+	if len(d.Write) == 1 {
 		return d.Write[0]
 	}
 	var open, usable []string

@@ -27,29 +27,34 @@ var ErrOutside = errors.New("segment: offset outside the files")
 type Run struct {
 	disk *Disk
 	size int64
-	dirs *Dirs
+	in   folders
 
-	mu    sync.RWMutex
-	first int64 // start of the first file
-	count int64 // files; they are contiguous
-	fresh bool  // a file was created and its directory not synced since
-
-	founded bool // that was the first file
-
-	homeMu sync.Mutex
-	home   map[int64]string // directory of each file, when there are several
+	mu      sync.RWMutex
+	first   int64 // start of the first file
+	count   int64 // files; they are contiguous
+	fresh   bool  // a file was created and its directory not synced since
+	founded bool  // that was the first file
 }
 
 // Open finds the files of a run in dir, which need not exist; size is the length of each file in bytes. Empty last files
 // are removed, as they come from a crash in their creation; a file of another size, one that is there twice, or a gap is an
 // error that names it. No file is opened.
 func Open(d *Disk, size int64, dir string) (*Run, error) {
-	return OpenDirs(d, size, Dirs{Write: []string{dir}})
+	return OpenIn(d, size, named(dir))
+}
+
+// OpenIn is Open for a directory that is asked for its name whenever a file is opened: of many runs none keeps its path.
+func OpenIn(d *Disk, size int64, dir Folder) (*Run, error) {
+	return open(&Run{disk: d, size: size, in: single{dir}})
 }
 
 // OpenDirs is Open for a run that lies in several directories.
 func OpenDirs(d *Disk, size int64, dirs Dirs) (*Run, error) {
-	r := &Run{disk: d, size: size, dirs: &dirs}
+	return open(&Run{disk: d, size: size, in: &spread{dirs: dirs, home: map[int64]string{}}})
+}
+
+func open(r *Run) (*Run, error) {
+	size := r.size
 	starts, err := r.scan()
 	if err != nil {
 		return nil, err
@@ -72,7 +77,7 @@ func OpenDirs(d *Disk, size int64, dirs Dirs) (*Run, error) {
 func (r *Run) scan() ([]int64, error) {
 	var starts []int64
 	sizes := map[int64]int64{}
-	for dir := range r.dirs.all() {
+	for dir := range r.in.all() {
 		entries, err := os.ReadDir(dir)
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return nil, err
@@ -90,7 +95,7 @@ func (r *Run) scan() ([]int64, error) {
 				return nil, fmt.Errorf("segment: both %s and %s exist; move one of them away", r.Path(start), filepath.Join(dir, e.Name()))
 			}
 			starts, sizes[start] = append(starts, start), info.Size()
-			r.setHome(start, dir)
+			r.in.set(start, dir)
 		}
 	}
 	slices.Sort(starts)
@@ -109,30 +114,9 @@ func (r *Run) scan() ([]int64, error) {
 	return starts, nil
 }
 
-func (r *Run) setHome(start int64, dir string) {
-	if r.dirs.single() {
-		return
-	}
-	r.homeMu.Lock()
-	defer r.homeMu.Unlock()
-	if r.home == nil {
-		r.home = map[int64]string{}
-	}
-	r.home[start] = dir
-}
-
 // Path is the path of the file that starts at start, or the one that it would get if it were made now.
 func (r *Run) Path(start int64) string {
-	dir := ""
-	if !r.dirs.single() {
-		r.homeMu.Lock()
-		dir = r.home[start]
-		r.homeMu.Unlock()
-	}
-	if dir == "" {
-		dir = r.dirs.choose(start / r.size)
-	}
-	return filepath.Join(dir, FileName(start))
+	return filepath.Join(r.in.of(start, start/r.size), FileName(start))
 }
 
 // FileSize is the length of each file, in bytes.
@@ -286,7 +270,7 @@ func (r *Run) syncDirs() error {
 	if !fresh {
 		return nil
 	}
-	for dir := range r.dirs.all() {
+	for dir := range r.in.all() {
 		if err := r.disk.faults.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
@@ -347,7 +331,7 @@ func (r *Run) grow(start int64) (*handle, error) {
 	} else if start == end {
 		r.count++
 	}
-	r.setHome(start, filepath.Dir(h.file.Name()))
+	r.in.set(start, filepath.Dir(h.file.Name()))
 	return h, nil
 }
 
@@ -411,7 +395,7 @@ func (r *Run) Remove() error {
 		r.first, r.count = r.first+r.size, r.count-1
 	}
 	r.first = 0
-	for dir := range r.dirs.all() {
+	for dir := range r.in.all() {
 		os.Remove(dir) // stays if there is something else in it
 	}
 	return nil
@@ -423,9 +407,7 @@ func (r *Run) removeLocked(start int64) error {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
-	r.homeMu.Lock()
-	delete(r.home, start)
-	r.homeMu.Unlock()
+	r.in.set(start, "")
 	return err
 }
 

@@ -20,13 +20,14 @@ type Queue struct {
 	topic string
 	id    int32
 
+	// Guarded by Store.log.mu, as is next.
+	dirty   bool // in Store.dirty
+	deleted bool
+
 	visible atomic.Int64 // readers see offsets before it
 	min     atomic.Int64 // and from here
 
-	// Guarded by Store.log.mu.
-	next    int64 // offset of the next message
-	dirty   bool  // in Store.dirty
-	deleted bool
+	next int64 // offset of the next message
 
 	mu       sync.RWMutex
 	shelf    shelf  // nil until entries were put on it

@@ -41,9 +41,14 @@ func (q *Queue) dir() string {
 	return filepath.Join(q.store.o.Dir, layout.QueueDir, q.topic, strconv.Itoa(int(q.id)))
 }
 
+// queueFolder is a queue as the folder of its files.
+type queueFolder Queue
+
+func (f *queueFolder) Folder() string { return (*Queue)(f).dir() }
+
 // findQueueFiles finds the files of q.
 func findQueueFiles(q *Queue) (queueFiles, error) {
-	run, err := segment.Open(q.store.queueDisk, q.store.o.QueueFileSize, q.dir())
+	run, err := segment.OpenIn(q.store.queueDisk, q.store.o.QueueFileSize, (*queueFolder)(q))
 	return queueFiles{run}, err
 }
 
