@@ -146,6 +146,9 @@ type Options struct {
 	BrokerRole string `key:"brokerRole" default:"ASYNC_MASTER"`
 	// ASYNC_FLUSH: an acknowledged message survives a killed process. SYNC_FLUSH: it survives a power cut, too.
 	FlushDiskType string `key:"flushDiskType" default:"ASYNC_FLUSH"`
+	// Whether the commit log is written past the system's cache: on, off, or auto: while messages come faster than the cache
+	// takes them. It spares processor and memory; who reads such messages later than a moment reads the disk.
+	CommitLogDirectIO string `key:"commitLogDirectIO" default:"auto"`
 	// How long a send waits for the disk in SYNC_FLUSH.
 	SyncFlushTimeout int32 `key:"syncFlushTimeout" default:"5000" unit:"ms"`
 	// How often the commit log is written to disk in ASYNC_FLUSH.
@@ -271,6 +274,7 @@ func (o *Options) store() store.Options {
 		IndexItems:     o.MaxIndexNum,
 		NoIndex:        !o.MessageIndexEnable,
 		SyncFlush:      o.FlushDiskType == "SYNC_FLUSH",
+		DirectIO:       store.DirectIO(o.CommitLogDirectIO),
 		FlushInterval:  time.Duration(o.FlushIntervalCommitLog) * time.Millisecond,
 		MaxMessageSize: o.MaxMessageSize,
 		Retention: store.Retention{

@@ -40,6 +40,8 @@ type handle struct {
 	mem   []byte // the mapped file, nil if it is not; while refs is above 0 it stays
 	seen  chunks // of mem
 	noMap bool   // mapping it has failed; Relax lets it be tried again
+
+	past *os.File // the file opened again for direct writes, nil if it is not
 }
 
 // close gives everything back.
@@ -47,6 +49,9 @@ func (h *handle) close() {
 	if h.mem != nil {
 		unmapFile(h.mem)
 		h.mem, h.seen = nil, nil
+	}
+	if h.past != nil {
+		h.past.Close()
 	}
 	h.file.Close()
 }

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
 func fill(b byte, n int) []byte { return bytes.Repeat([]byte{b}, n) }
@@ -228,5 +230,41 @@ func TestReadDoesNotAllocate(t *testing.T) {
 		}
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestWriteDirect(t *testing.T) {
+	d := NewDisk(8, Faults{})
+	defer d.Close()
+	const size = 4 * DirectAlign
+	r := mustOpen(t, d, size, t.TempDir())
+	memory, err := unix.Mmap(-1, 0, 2*size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANON)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer unix.Munmap(memory)
+	for i := range memory {
+		memory[i] = byte(i / 100)
+	}
+	if err := r.WriteAt(memory[:5000], 0); err != nil { // is in the cache when the direct write comes
+		t.Fatal(err)
+	}
+	err = r.WriteDirect(memory[DirectAlign:], DirectAlign)
+	if errors.Is(err, ErrNotDirect) {
+		t.Skip("the file system of the temporary directory takes no direct writes")
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := make([]byte, 2*size)
+	if err := r.ReadAt(got, 0); err != nil || !bytes.Equal(got, memory) {
+		t.Errorf("read something else, %v", err)
+	}
+	if err := r.WriteDirect(memory[1:100], DirectAlign); !errors.Is(err, ErrNotDirect) {
+		t.Errorf("a crooked write: %v", err)
+	}
+	odd := mustOpen(t, d, 1000, t.TempDir())
+	if err := odd.WriteDirect(memory[:DirectAlign], 0); !errors.Is(err, ErrNotDirect) {
+		t.Errorf("crooked files: %v", err)
 	}
 }

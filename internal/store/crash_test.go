@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -44,7 +45,11 @@ func crashOptions(dir string, sync bool) Options {
 
 // writeUntilKilled appends from several goroutines and tells on standard output what was acknowledged.
 func writeUntilKilled(dir, round string, sync bool) error {
-	s, err := Open(crashOptions(dir, sync))
+	o := crashOptions(dir, sync)
+	if n, _ := strconv.Atoi(round); n%2 == 1 {
+		o.DirectIO = DirectOn
+	}
+	s, err := Open(o)
 	if err != nil {
 		return err
 	}

@@ -26,8 +26,11 @@
 //     a half-copied record is behind end and does not exist.
 //   - Drain. The word drained is stored after pwrite has returned. Bytes before it are in the files; bytes from it to end
 //     are in the ring. A torn pwrite is behind drained: the start writes the same bytes again to the same place.
+//     A direct write, past the cache, is of whole pages; its first may have a beginning that is drained, and gets the same
+//     bytes again. The system keeps cache and direct writes apart, as one goroutine does both, one after the other.
 //   - Ring wrap. An appender overwrites the place of offset o only when o + size of the ring < its own offset, for which
-//     it waits until drained has passed o. So the ring never loses what the files do not have.
+//     it waits until drained has passed o, with all of its page. So the ring never loses what the files do not have, nor
+//     what a direct write begins with.
 //   - Segment roll. A record that does not fit is preceded by a blank up to the end of the file; both are bytes of the log
 //     like any others. Files are made, and their space is reserved, before anything is put into the ring for them
 //     (reserved): a full disk refuses messages, it never loses one.

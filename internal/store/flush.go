@@ -20,7 +20,7 @@ func (s *Store) drainLoop() {
 		case <-l.writer.c:
 		}
 		l.writer.answer()
-		err := l.drain()
+		err := l.drainTo(s.o.SyncFlush)
 		if err == nil && s.o.SyncFlush {
 			err = s.syncAndPublish()
 		}

@@ -50,6 +50,7 @@ type commitLog struct {
 	refused atomic.Pointer[RefusedError] // mu.refusal for those who hold no lock
 
 	drainMu   sync.Mutex // held while draining
+	direct    directness // guarded by drainMu
 	reserveMu sync.Mutex // held while reserving
 	ioFail    atomic.Pointer[RefusedError]
 
@@ -70,7 +71,7 @@ func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
 			tail = left
 		}
 		stop := at + tail + n
-		if stop-l.drained.Load() <= l.ring.Load().size && stop <= l.reserved.Load() {
+		if stop-pageOf(l.drained.Load()) <= l.ring.Load().size && stop <= l.reserved.Load() {
 			if tail > 0 {
 				l.blankLocked(at, tail)
 			}
@@ -131,7 +132,10 @@ func (l *commitLog) wake() {
 
 // drain writes everything that is staged to the segment files. When it returns nil, what was in the log at the call is
 // in the files.
-func (l *commitLog) drain() error {
+func (l *commitLog) drain() error { return l.drainTo(true) }
+
+// drainTo is drain, or if it need not be all, as much of it as is quick to write.
+func (l *commitLog) drainTo(all bool) error {
 	l.drainMu.Lock()
 	defer l.drainMu.Unlock()
 	if r := l.ioFail.Load(); r != nil {
@@ -141,14 +145,15 @@ func (l *commitLog) drain() error {
 	if ring == nil {
 		return nil
 	}
-	stop := l.end.Load()
-	for at := l.drained.Load(); at < stop; {
-		n := min(stop-at, maxDrain, ring.size)
-		if err := l.run.WriteAt(ring.slice(at, n), at); err != nil {
+	at, stop := l.drained.Load(), l.end.Load()
+	l.direct.look(at, stop-at, ring.size)
+	if l.direct.on && !all {
+		stop = pageOf(stop) // the rest of the page goes with what comes
+	}
+	for at < stop {
+		n, err := l.writeOut(ring, at, stop)
+		if err != nil {
 			return l.failed(err)
-		}
-		if n >= drainStep {
-			l.run.StartSync(at, n)
 		}
 		at += n
 		ring.drained.Store(at)

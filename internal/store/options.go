@@ -31,6 +31,7 @@ type Options struct {
 	CheckCRC       bool          // checkCRCOnRecover
 	Seal           bool          // enabledAppendPropCRC: each record carries a checksum of all its bytes
 	CheckSeals     bool          // forceVerifyPropCRC: look at these checksums at the start; Seal implies it
+	DirectIO       DirectIO      // commitLogDirectIO; DirectAuto
 	StagingSize    int64         // bytes of <Dir>/skua/staging; 32 MiB, more if MaxMessageSize asks for it
 	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
 	// it to give delayed messages their delivery time. It is called at append and during recovery with the store time.
@@ -71,6 +72,7 @@ func (o Options) withDefaults() (Options, error) {
 		return o, fmt.Errorf("store: all directories of storePathCommitLog are in readOnlyCommitLogStorePaths, too: %v; leave one writable",
 			o.CommitLogDirs)
 	}
+	setDefault(&o.DirectIO, DirectAuto)
 	o.QueueFileSize = (o.QueueFileSize + layout.UnitSize - 1) / layout.UnitSize * layout.UnitSize
 	if o.Now == nil {
 		o.Now = time.Now
@@ -87,6 +89,9 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Retention, err = o.Retention.withDefaults(); err != nil {
 		return o, err
 	}
+	if err := o.DirectIO.check(); err != nil {
+		return o, err
+	}
 	switch {
 	case o.SegmentSize < 4096:
 		return o, fmt.Errorf("store: mappedFileSizeCommitLog is %d, the least is 4096 bytes", o.SegmentSize)
@@ -96,7 +101,7 @@ func (o Options) withDefaults() (Options, error) {
 	return o, nil
 }
 
-func setDefault[T int | int32 | int64 | float64 | string | time.Duration](v *T, d T) {
+func setDefault[T int | int32 | int64 | float64 | ~string | time.Duration](v *T, d T) {
 	var zero T
 	if *v == zero {
 		*v = d

@@ -98,7 +98,8 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	s.log = &commitLog{run: run, log: s.o.Log, space: s.describeSpace, writer: newBell(), reserver: newBell()}
+	s.log = &commitLog{run: run, log: s.o.Log, space: s.describeSpace, direct: directness{mode: s.o.DirectIO},
+		writer: newBell(), reserver: newBell()}
 	s.log.mu.space.L = &s.log.mu
 	s.log.mu.last = -1
 	return s.recover()
