@@ -136,6 +136,10 @@ type Options struct {
 	MappedFileSizeCommitLog int32 `key:"mappedFileSizeCommitLog" default:"1073741824" unit:"bytes"`
 	// Size of a consume queue file, a multiple of 20.
 	MappedFileSizeConsumeQueue int32 `key:"mappedFileSizeConsumeQueue" default:"6000000" unit:"bytes"`
+	// Keep the store time and the filter bit map of messages beside their queue entries, in consumequeue_ext.
+	EnableConsumeQueueExt bool `key:"enableConsumeQueueExt" default:"false"`
+	// Length of each of these files. A directory must be opened with the length that it was made with.
+	MappedFileSizeConsumeQueueExt int32 `key:"mappedFileSizeConsumeQueueExt" default:"50331648" unit:"bytes"`
 	// Slots of an index file.
 	MaxHashSlotNum int32 `key:"maxHashSlotNum" default:"5000000"`
 	// Entries of an index file.
@@ -270,6 +274,7 @@ func (o *Options) store() store.Options {
 		Dir:            o.StorePathRootDir,
 		SegmentSize:    int64(o.MappedFileSizeCommitLog),
 		QueueFileSize:  int64(o.MappedFileSizeConsumeQueue),
+		Extend:         o.EnableConsumeQueueExt,
 		IndexSlots:     o.MaxHashSlotNum,
 		IndexItems:     o.MaxIndexNum,
 		NoIndex:        !o.MessageIndexEnable,
@@ -288,6 +293,7 @@ func (o *Options) store() store.Options {
 		Seal:       o.EnabledAppendPropCRC,
 		CheckSeals: o.ForceVerifyPropCRC,
 	}
+	s.ExtensionSize = int64(o.MappedFileSizeConsumeQueueExt)
 	s.CommitLogDirs = paths(o.StorePathCommitLog)
 	if len(s.CommitLogDirs) > 1 { // otherwise Java does not look at them
 		s.ReadOnlyDirs = paths(o.ReadOnlyCommitLogStorePaths)

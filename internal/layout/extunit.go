@@ -49,20 +49,28 @@ func AppendExtEnd(b []byte) []byte { return append(b, 0xFF, 0xFF) }
 // DecodeExtUnit reads the unit at the beginning of b and its size; size is -1 for the mark at the end of a file, and 0
 // where there is no unit.
 func DecodeExtUnit(b []byte) (u ExtUnit, size int) {
+	u, size = DecodeExtHead(b)
+	if size > len(b) {
+		return ExtUnit{}, 0
+	}
+	if size > 0 {
+		u.Filter = b[ExtHeadSize:size:size]
+	}
+	return u, size
+}
+
+// DecodeExtHead is DecodeExtUnit without the bit map, of which b need not hold anything.
+func DecodeExtHead(b []byte) (u ExtUnit, size int) {
 	if len(b) < 2 {
 		return u, 0
 	}
 	e := binary.BigEndian
-	n := int(int16(e.Uint16(b)))
-	if n == extEnd {
+	size = int(int16(e.Uint16(b)))
+	if size == extEnd {
 		return u, extEnd
 	}
-	if n < ExtHeadSize || n > len(b) {
+	if len(b) < ExtHeadSize || size < ExtHeadSize || ExtHeadSize+int(int16(e.Uint16(b[18:]))) != size {
 		return u, 0
 	}
-	filter := int(int16(e.Uint16(b[18:])))
-	if filter < 0 || ExtHeadSize+filter != n {
-		return u, 0
-	}
-	return ExtUnit{int64(e.Uint64(b[2:])), int64(e.Uint64(b[10:])), b[ExtHeadSize:n:n]}, n
+	return ExtUnit{Tags: int64(e.Uint64(b[2:])), Time: int64(e.Uint64(b[10:]))}, size
 }

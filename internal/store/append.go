@@ -23,6 +23,15 @@ type draft struct {
 	tags  []int64 // tags code of each message
 	size  []int32 // of each record
 	props []byte  // properties of a message, with a place for its seal
+
+	filters [][]byte // for the extension of each entry, if there are any
+}
+
+func (d *draft) filter(i int) []byte {
+	if i < len(d.filters) {
+		return d.filters[i]
+	}
+	return nil
 }
 
 var drafts = sync.Pool{New: func() any { return new(draft) }}
@@ -78,7 +87,7 @@ func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
 
 // encode checks the messages and writes their records into d.
 func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) error {
-	d.buf, d.tags, d.size = d.buf[:0], d.tags[:0], d.size[:0]
+	d.buf, d.tags, d.size, d.filters = d.buf[:0], d.tags[:0], d.size[:0], d.filters[:0]
 	body := 0
 	for _, m := range ms {
 		body += len(m.Body)
@@ -93,6 +102,9 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 		m.Size = int32(len(d.buf) - n)
 		d.size = append(d.size, m.Size)
 		d.tags = append(d.tags, s.tagsCode(m))
+		if s.o.Extend && s.o.FilterBits != nil {
+			d.filters = append(d.filters, s.o.FilterBits(m))
+		}
 	}
 	if n := int64(len(d.buf)); n > int64(s.o.MaxMessageSize)+recordExtra || n+record.BlankSize > s.o.SegmentSize {
 		return refusef(BodyTooLarge, "records of %d bytes, allowed are %d (maxMessageSize %d) and what fits into a commit log "+
@@ -176,7 +188,11 @@ func (s *Store) enqueueLocked(d *draft, q *Queue, ms []*record.Message, next int
 		if !m.Queued() {
 			continue
 		}
-		q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, d.tags[i])
+		tags := d.tags[i]
+		if q.ext != nil && q.extends() {
+			tags = q.extendLocked(m, tags, d.filter(i))
+		}
+		q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
 		q.maxLog = int64(m.LogOffset) + int64(m.Size)
 		if s.o.SyncFlush {
 			s.pending.push(pendingEntry{q, m.QueueOffset, d.tags[i], q.maxLog})

@@ -310,6 +310,9 @@ func (q *Queue) dropBefore(off int64) error {
 	if shelf == nil {
 		return nil
 	}
+	if err := q.dropExtensionBefore(off); err != nil {
+		return err
+	}
 	return shelf.dropBefore(off)
 }
 

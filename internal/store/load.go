@@ -14,6 +14,8 @@ import (
 
 // loadQueues finds the queues and where they end.
 func (s *Store) loadQueues() error {
+	_, err := os.Stat(filepath.Join(s.o.Dir, layout.ExtDir))
+	s.extended = err == nil
 	root := filepath.Join(s.o.Dir, layout.QueueDir)
 	topics, err := readDirs(root)
 	if err != nil {
@@ -65,7 +67,7 @@ func (q *Queue) load() error {
 	q.shelf = files
 	q.tailFrom = math.MaxInt64 // everything is in files
 	q.setEnd(q.endOfUnits(begin, end, q.store.o.QueueFileSize/layout.UnitSize))
-	return nil
+	return q.loadExtension()
 }
 
 // endOfUnits is the first offset without an entry, given the offsets and the size of the files.

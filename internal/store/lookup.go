@@ -47,7 +47,8 @@ func (q *Queue) Entry(off skua.QueueOffset) (e Entry, ok bool) {
 	if err != nil || u.Filler() {
 		return e, false
 	}
-	return Entry{LogOffset: skua.LogOffset(u.Log), Size: u.Size, TagsCode: u.Tags}, true
+	tags, _ := q.tags(u)
+	return Entry{LogOffset: skua.LogOffset(u.Log), Size: u.Size, TagsCode: tags}, true
 }
 
 // EarliestTime is when the first message of the queue was stored, ms; ok is false if there is none.

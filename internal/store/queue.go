@@ -36,6 +36,8 @@ type Queue struct {
 	flushed  int64 // entries before it are on the shelf
 	synced   int64 // and on disk, as far as is known
 	maxLog   int64 // behind the record of the last entry
+
+	ext *extension // nil if no entry has one, and none gets one
 }
 
 // keepUnits is how many flushed entries a busy queue keeps in memory.
@@ -159,6 +161,9 @@ func (q *Queue) flush() error {
 	if len(b) == 0 {
 		return nil
 	}
+	if err := q.flushExtension(); err != nil {
+		return err
+	}
 	// Appenders only add behind b, and only flush moves it.
 	if err := shelf.write(b, from); err != nil {
 		return err
@@ -180,6 +185,9 @@ func (q *Queue) sync() error {
 	q.mu.RUnlock()
 	if shelf == nil || from == to {
 		return nil
+	}
+	if err := q.syncExtension(); err != nil {
+		return err
 	}
 	if err := shelf.sync(from, to); err != nil {
 		return err

@@ -162,6 +162,7 @@ func (s *Store) Read(q *Queue, r ReadRequest, out *ReadResult) {
 // selection is the state of a read that walks over queue entries.
 type selection struct {
 	s        *Store
+	q        *Queue
 	r        ReadRequest
 	out      *ReadResult
 	stop     int64 // visible end of the queue
@@ -171,7 +172,7 @@ type selection struct {
 
 // readSome reads from an offset that the queue has.
 func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
-	sel := selection{s: s, r: r, out: out, stop: int64(out.Max), maxBytes: maxRead}
+	sel := selection{s: s, q: q, r: r, out: out, stop: int64(out.Max), maxBytes: maxRead}
 	if r.MaxBytes > 0 {
 		sel.maxBytes = max(r.MaxBytes, leastRead)
 	}
@@ -225,7 +226,7 @@ func (sel *selection) take(b []byte, from int64) (taken int, full bool) {
 			if len(out.spans) == 0 {
 				out.Status = MessageWasRemoving
 			}
-		case sel.r.Match != nil && !sel.r.Match(u.Tags):
+		case sel.r.Match != nil && !sel.matches(u):
 			if len(out.spans) == 0 {
 				out.Status = NoMatchedMessage
 			}
@@ -236,6 +237,11 @@ func (sel *selection) take(b []byte, from int64) (taken int, full bool) {
 		}
 	}
 	return taken, false
+}
+
+func (sel *selection) matches(u layout.Unit) bool {
+	tags, ok := sel.q.tags(u)
+	return !ok || sel.r.Match(tags)
 }
 
 // full reports whether the read ends before u. It never does before the first message.

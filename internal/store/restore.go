@@ -46,7 +46,7 @@ func (s *Store) restore(m *record.Message) error {
 		}
 	}
 	if off < q.next {
-		if u, err := q.unit(off); err == nil && u.Log == int64(m.LogOffset) {
+		if u, err := q.unit(off); err == nil && u.Log == int64(m.LogOffset) && q.extensionIntact(u, m) {
 			return nil
 		}
 		if err := q.cut(off); err != nil {
@@ -59,6 +59,13 @@ func (s *Store) restore(m *record.Message) error {
 		return err
 	}
 	tags := s.tagsCode(m)
+	if q.ext != nil && q.extends() {
+		var filter []byte
+		if s.o.FilterBits != nil {
+			filter = s.o.FilterBits(m)
+		}
+		tags = q.extendLocked(m, tags, filter)
+	}
 	q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
 	q.next++
 	q.maxLog = int64(m.LogOffset) + int64(m.Size)
@@ -119,12 +126,12 @@ func (q *Queue) cut(off int64) error {
 			return fmt.Errorf("store: %w", err)
 		}
 		q.setEnd(max(off, q.begin()))
-		return nil
+		return q.settleExtension()
 	}
 	q.tail = q.tail[:(off-q.tailFrom)*layout.UnitSize]
 	q.next = off
 	q.visible.Store(off)
-	return nil
+	return q.settleExtension()
 }
 
 // cutLog removes the entries of records at and behind end.

@@ -37,6 +37,8 @@ type Store struct {
 	waiters waiterList
 	busy    bell // rung when anything was appended
 
+	extended bool // queues that are found may have extensions
+
 	flusher   flusher
 	index     *indexer
 	diskCheck chan chan struct{}
@@ -170,7 +172,11 @@ func (s *Store) nowMs() int64 { return s.o.Now().UnixMilli() }
 func (s *Store) Queue(topic string, id int32) *Queue { return s.queues.get(topic, id, s.newQueue) }
 
 func (s *Store) newQueue(topic string, id int32) *Queue {
-	return &Queue{store: s, topic: topic, id: id}
+	q := &Queue{store: s, topic: topic, id: id}
+	if q.extends() {
+		q.ext = &extension{}
+	}
+	return q
 }
 
 // Topics returns the topics of which the store has queues, in no order.
@@ -202,7 +208,9 @@ func (s *Store) DeleteTopic(topic string) error {
 	}
 	s.busy.ring() // a checkpoint behind the deletion keeps a start from making the queues again
 	if layout.Storable(topic) {
-		_ = os.Remove(filepath.Join(s.o.Dir, layout.QueueDir, topic)) // stays if there is something else in it
+		for _, dir := range []string{layout.QueueDir, layout.ExtDir} {
+			_ = os.Remove(filepath.Join(s.o.Dir, dir, topic)) // stays if there is something else in it
+		}
 	}
 	return errors.Join(errs...)
 }
@@ -212,12 +220,13 @@ func (q *Queue) remove() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.tail, q.tailFrom, q.flushed = nil, 0, 0
+	err := q.removeExtensionLocked()
 	if q.shelf == nil {
-		return nil
+		return err
 	}
 	shelf := q.shelf
 	q.shelf = nil
-	return shelf.remove()
+	return errors.Join(err, shelf.remove())
 }
 
 // Min is the offset of the first record in the log.
