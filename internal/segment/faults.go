@@ -16,7 +16,7 @@ type Faults struct {
 	// Reserve is asked before space is reserved.
 	Reserve func(path string) error
 	// Change is asked before anything else that changes what is on the disk. The operations: "create" and "remove" a file,
-	// "cut" it, "sync" a directory or a small file.
+	// "cut" it, "sync" a directory or a small file, "syncfs" the file system of a directory.
 	Change func(op, path string) error
 }
 

@@ -11,8 +11,9 @@ import (
 	"github.com/skuamq/skua/internal/segment"
 )
 
-// writeCheckpoints notes how far everything is, for Java and for ourselves.
-func (s *Store) writeCheckpoints() error {
+// writeCheckpoints notes how far everything is, for Java and for ourselves. With durably, a loss of power does not bring
+// back an older one of ours.
+func (s *Store) writeCheckpoints(durably bool) error {
 	f := &s.flusher
 	f.mu.Lock()
 	c := layout.Checkpoint{Session: s.session, Boot: bootID(), Durable: f.durable, Written: f.written, Synced: f.synced}
@@ -23,12 +24,12 @@ func (s *Store) writeCheckpoints() error {
 		j.Log = s.java.Log
 	}
 	j.MasterFlushed, j.Confirm = s.java.MasterFlushed, s.java.Confirm
-	return errors.Join(overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode()),
-		overwrite(s.o.Faults, filepath.Join(s.o.Dir, layout.JavaCheckpointFile), j.Encode()))
+	return errors.Join(overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode(), durably),
+		overwrite(s.o.Faults, filepath.Join(s.o.Dir, layout.JavaCheckpointFile), j.Encode(), false))
 }
 
 // overwrite writes a small file in place, so that a full disk cannot keep it from being updated.
-func overwrite(faults segment.Faults, path string, b []byte) error {
+func overwrite(faults segment.Faults, path string, b []byte, durably bool) error {
 	if err := faults.Changing("create", path); err != nil {
 		return err
 	}
@@ -39,6 +40,16 @@ func overwrite(faults segment.Faults, path string, b []byte) error {
 	if err := faults.WriteAt(f, b, 0); err != nil {
 		f.Close()
 		return err
+	}
+	if durably {
+		if err := faults.Changing("sync", path); err != nil {
+			f.Close()
+			return err
+		}
+		if err := f.Sync(); err != nil {
+			f.Close()
+			return err
+		}
 	}
 	return f.Close()
 }

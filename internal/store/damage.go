@@ -28,7 +28,7 @@ func (r *recovery) checkDamage() error {
 	if known := max(r.known, r.own.Durable.End); r.ownOK && end < known || end < r.known {
 		return r.damaged(fmt.Sprintf("the log was whole up to log offset %d", known))
 	}
-	if r.staged != nil || !r.crashed && r.ownOK && end == r.own.Durable.End {
+	if r.staged != nil || r.crashed && r.ownOK && r.own.Session == r.last || !r.crashed && r.ownOK && end == r.own.Durable.End {
 		return nil
 	}
 	at, m, err := r.nextGood(end)
@@ -39,7 +39,7 @@ func (r *recovery) checkDamage() error {
 		return nil
 	case !r.crashed:
 		return r.damaged("the last broker stopped cleanly")
-	case m.StoreTime <= r.s.java.Log:
+	case m.StoreTime < r.s.java.Log: // others of the same millisecond may have come later
 		return r.damaged("the checkpoint says that the record behind it was on disk")
 	}
 	r.s.o.Log.Warn("commit log has a hole that the crash left; messages behind it, which nobody was promised, are cut off",

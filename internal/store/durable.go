@@ -50,6 +50,9 @@ func (s *Store) publish(durable int64) {
 		}
 	}
 	s.waiters.finish(durable, nil)
+	if s.o.SyncFlush {
+		s.index.wake() // it was woken by the append, and could not see the message yet
+	}
 }
 
 // waiter waits until the log is durable up to end.

@@ -71,16 +71,18 @@ func (s *Store) reserve() {
 
 // flusher is the state of the background flush.
 type flusher struct {
-	mu       sync.Mutex      // held during a cycle
-	durable  layout.Position // the log before it is on disk
-	written  layout.Position // entries of all records before it are in queue files
-	synced   layout.Position // and on disk
-	unsynced map[*Queue]bool
-	warm     map[*Queue]int // queues with entries in memory, and the cycle of their last flush
-	cycle    int
-	lastSync time.Time
-	unmarked bool // the last checkpoint could not be written, which was logged
-	syncAll  bool // the next sync must reach files of which nothing is known
+	cycleMu    sync.Mutex      // held during a cycle and its checkpoint
+	mu         sync.Mutex      // held during a cycle
+	durable    layout.Position // the log before it is on disk
+	written    layout.Position // entries of all records before it are in queue files
+	synced     layout.Position // and on disk
+	unsynced   map[*Queue]bool
+	warm       map[*Queue]int // queues with entries in memory, and the cycle of their last flush
+	cycle      int
+	lastSync   time.Time
+	justSynced bool // the last cycle synced the queue files
+	unmarked   bool // the last checkpoint could not be written, which was logged
+	syncAll    bool // the next sync must reach files of which nothing is known
 }
 
 // Pace of the background flush.
@@ -120,11 +122,13 @@ func (s *Store) flushLoop() {
 // flushCycle moves everything that was appended before it into Java's files: first the log, then the queue entries that
 // point into it, then a checkpoint that says so.
 func (s *Store) flushCycle() {
+	s.flusher.cycleMu.Lock()
+	defer s.flusher.cycleMu.Unlock()
 	if err := s.flush(); err != nil {
 		s.writeFailed(err)
 		return
 	}
-	err := s.writeCheckpoints()
+	err := s.writeCheckpoints(s.flusher.justSynced)
 	if err != nil && !s.flusher.unmarked {
 		s.o.Log.Warn("checkpoint cannot be written; the next start may take longer", "err", err)
 	}
@@ -153,7 +157,10 @@ func (s *Store) flush() error {
 	if s.log.durable.Load() >= target.End {
 		f.durable = target
 	}
-	return s.syncQueues(false)
+	before := f.lastSync
+	err = s.syncQueues(false)
+	f.justSynced = f.lastSync != before
+	return err
 }
 
 // takeDirty returns the queues with unwritten entries, and the layout.Position before which all records have their entries in

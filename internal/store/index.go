@@ -54,7 +54,7 @@ func (s *Store) openIndex(r *recovery) error {
 		if err != nil {
 			return err
 		}
-		if !intact && f.EndTime() > s.java.Index {
+		if !intact && f.EndTime() >= s.java.Index {
 			f.close()
 			if err := s.o.Faults.Remove(path); err != nil {
 				return fmt.Errorf("store: %w", err)

@@ -14,9 +14,11 @@ type recovery struct {
 	s       *Store
 	own     layout.Checkpoint
 	ownOK   bool
-	crashed bool  // the last user of the directory did not stop cleanly
-	staged  *ring // of the last run, nil if it is of no use
-	known   int64 // everything before it is known to have been in the files
+	crashed bool           // the last user of the directory did not stop cleanly
+	last    layout.Session // of the last run, if it was Skua's and did not stop cleanly
+	staged  *ring          // of the last run, nil if it is of no use
+	wild    bool           // the machine was down since: what staged holds must prove itself
+	known   int64          // everything before it is known to have been in the files
 	from    layout.Position
 	end     layout.Position
 	why     error // what ended the scan
@@ -31,7 +33,7 @@ func (s *Store) recover() error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	r.crashed = crashed
+	r.crashed, r.last = crashed, last
 	if r.own, r.ownOK, err = s.readCheckpoints(); err != nil {
 		return err
 	}
@@ -70,7 +72,7 @@ func (r *recovery) replayStaged(last layout.Session) error {
 		return nil // a new file, or somebody else has used the directory since
 	}
 	r.staged = old
-	if !sameBoot {
+	if r.wild = !sameBoot; r.wild {
 		return nil // the header may be older than the data; scan looks at the records
 	}
 	from, end := old.drained.Load(), old.end.Load()
@@ -191,7 +193,7 @@ func (r *recovery) record(at int64) (record.Message, int, error) {
 // nobody knows how much reached the disk before the machine went down, so that the record must prove itself: it tells its
 // own offset, its body its checksum, and its texts must be well-formed, as no checksum covers them.
 func (r *recovery) restage(at int64) bool {
-	if r.staged == nil || at < r.known || at > r.staged.end.Load() {
+	if !r.wild || at > r.staged.end.Load() {
 		return false
 	}
 	left := min(r.s.o.SegmentSize-at%r.s.o.SegmentSize, r.staged.size)
@@ -288,7 +290,7 @@ func (r *recovery) begin() error {
 	if err := s.openIndex(r); err != nil {
 		return err
 	}
-	if err := s.beginStaging(); err != nil {
+	if err := s.beginStaging(r.wild); err != nil {
 		return err
 	}
 	if r.crashed {

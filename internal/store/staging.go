@@ -8,11 +8,12 @@ import (
 
 // beginStaging makes the ring, the abort file and the checkpoint those of a new session. When there is no space for the
 // ring, the store refuses messages until there is.
-func (s *Store) beginStaging() error {
+func (s *Store) beginStaging(wild bool) error {
 	l := s.log
 	if old := l.ring.Load(); old != nil {
 		old.begin(layout.Session{}, 0) // from here on only the segments count
-		if old.size != s.o.StagingSize {
+		// Records that went with the power must not come back after the next crash, from where the new run has not been yet.
+		if old.size != s.o.StagingSize || wild {
 			l.unmap()
 			if err := s.o.Faults.Remove(s.own(layout.StagingFile)); err != nil {
 				return fmt.Errorf("store: %w", err)
@@ -26,7 +27,7 @@ func (s *Store) beginStaging() error {
 	if err := s.stage(); err != nil {
 		return err
 	}
-	return s.writeCheckpoints()
+	return s.writeCheckpoints(true)
 }
 
 // stage opens the ring, if there is space for it.

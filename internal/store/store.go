@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/layout"
@@ -89,8 +90,10 @@ func (s *Store) start(f func()) {
 }
 
 func (s *Store) open() error {
-	if err := os.MkdirAll(filepath.Join(s.o.Dir, layout.OwnDir), 0o755); err != nil {
-		return fmt.Errorf("store: %w; storePathRootDir must be a directory that the broker may write", err)
+	for _, dir := range []string{layout.OwnDir, layout.QueueDir, layout.IndexDir} { // the abort file makes them durable, too
+		if err := os.MkdirAll(filepath.Join(s.o.Dir, dir), 0o755); err != nil {
+			return fmt.Errorf("store: %w; storePathRootDir must be a directory that the broker may write", err)
+		}
 	}
 	var err error
 	if s.lock, err = lockDir(s.o.Dir); err != nil {
@@ -144,7 +147,7 @@ func (s *Store) closeClean() error {
 	if err := s.log.run.DropEmpty(s.log.end.Load()); err != nil {
 		return err
 	}
-	if err := s.writeCheckpoints(); err != nil {
+	if err := s.writeCheckpoints(true); err != nil {
 		return err
 	}
 	if err := s.o.Faults.Remove(filepath.Join(s.o.Dir, layout.AbortFile)); err != nil {
@@ -206,7 +209,9 @@ func (s *Store) DeleteTopic(topic string) error {
 	for _, q := range qs {
 		errs = append(errs, q.remove())
 	}
-	s.busy.ring() // a checkpoint behind the deletion keeps a start from making the queues again
+	// A checkpoint behind the deletion keeps a start from making the queues again.
+	s.flusher.syncAll, s.flusher.lastSync = true, time.Time{}
+	s.busy.ring()
 	if layout.Storable(topic) {
 		for _, dir := range []string{layout.QueueDir, layout.ExtDir} {
 			_ = os.Remove(filepath.Join(s.o.Dir, dir, topic)) // stays if there is something else in it
