@@ -37,6 +37,7 @@ var layout = []struct {
 
 	// Engines, which know neither command nor wire, and the public interface.
 	{"internal/store", "root internal/layout internal/record internal/segment"},
+	{"internal/inspect", "root internal/fastjson internal/layout internal/record internal/segment"},
 	{"client", "root internal/assign internal/command internal/fastjson internal/filter internal/record internal/wire"},
 	{"admin", "root client internal/command internal/fastjson internal/record internal/wire"},
 	{"internal/bench", "root client internal/command internal/record internal/wire"},
@@ -48,7 +49,7 @@ var layout = []struct {
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},
 	{"internal/node", "root internal/broker internal/conf internal/nameserver internal/wire"},
-	{"cmd/skua", "root admin client internal/bench internal/broker internal/conf internal/nameserver internal/node internal/record internal/wire"},
+	{"cmd/skua", "root admin client internal/bench internal/broker internal/conf internal/inspect internal/nameserver internal/node internal/record internal/wire"},
 }
 
 // pure packages compute: time comes in as a value, and nothing runs beside the caller.

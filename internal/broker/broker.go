@@ -120,7 +120,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.store, err = store.Open(so); err != nil {
 		return withUser(err)
 	}
-	if b.topics, err = openTopics(b.configPath("topics.json"), b.store, b.stats, b.log); err != nil {
+	if b.topics, err = openTopics(b.topicFiles(o), b.store, b.stats, b.log); err != nil {
 		return err
 	}
 	if err := b.topics.addSystem(o, len(levels)); err != nil {
@@ -157,6 +157,11 @@ func (b *Broker) endOf(topic string, queue int32) skua.QueueOffset {
 		return 0
 	}
 	return t.queue(queue).Max()
+}
+
+// topicFiles is where topics are saved.
+func (b *Broker) topicFiles(o *Options) topicFiles {
+	return topicFiles{path: b.configPath("topics.json"), journal: filepath.Join(o.StorePathRootDir, "skua", "topics"), synced: o.store().SyncFlush}
 }
 
 // configPath is the path of a file in the config directory.
@@ -261,6 +266,7 @@ func (b *Broker) start(failed chan<- error) {
 	o := b.options.Load()
 	b.wait.Go(func() { b.schedule.run(b.stop) })
 	b.wait.Go(func() { b.polls.run(b.stop) })
+	b.wait.Go(func() { b.topics.keep(b.stop) })
 	b.wait.Go(b.keepRegistered)
 	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.saveOffsets() })
 	b.every(time.Duration(o.FlushDelayOffsetInterval)*time.Millisecond, func(time.Time) { b.flushSchedule() })
@@ -312,7 +318,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()
-	return errors.Join(err, b.offsets.flush(), b.closeSchedule(), b.store.Close())
+	return errors.Join(err, b.topics.fold(), b.offsets.flush(), b.closeSchedule(), b.store.Close())
 }
 
 // saveOffsets saves the offsets of consumers. That it fails is logged once, and again when it succeeds.

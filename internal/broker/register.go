@@ -20,6 +20,7 @@ import (
 const (
 	shortestPeriod    = 10 * time.Second
 	longestPeriod     = 60 * time.Second
+	longestPause      = 2 * time.Second // between those that are asked for
 	changeTimeout     = 3 * time.Second // for one topic, while an administrator waits
 	unregisterTimeout = 3 * time.Second
 )
@@ -45,10 +46,12 @@ func (b *Broker) registerSoon() {
 // has been called.
 func (b *Broker) Registered() <-chan struct{} { return b.registration.once }
 
-// keepRegistered registers at once, at intervals, and when asked, until the broker stops.
+// keepRegistered registers at once, at intervals, and when asked, until the broker stops. A registration with many topics
+// takes a while: those that are asked for take a fifth of the time at most, each with all that has changed.
 func (b *Broker) keepRegistered() {
 	b.registerAll()
 	close(b.registration.once)
+	var took time.Duration
 	for {
 		period := time.Duration(b.options.Load().RegisterNameServerPeriod) * time.Millisecond
 		timer := time.NewTimer(min(max(period, shortestPeriod), longestPeriod))
@@ -57,10 +60,18 @@ func (b *Broker) keepRegistered() {
 			timer.Stop()
 			return
 		case <-b.registration.soon:
-			timer.Stop()
+			timer.Reset(min(4*took, longestPause))
+			select {
+			case <-b.stop:
+				timer.Stop()
+				return
+			case <-timer.C:
+			}
 		case <-timer.C:
 		}
+		start := time.Now()
 		b.registerAll()
+		took = time.Since(start)
 	}
 }
 

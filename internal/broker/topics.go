@@ -44,8 +44,12 @@ func (t *topic) queue(id int32) *store.Queue {
 
 // topics are the topics of a broker, and topics.json. It is safe for concurrent use.
 //
-// Crash argument: a topic is shown to others only when it is on disk, so no message is acknowledged in a topic that a
-// restart forgets.
+// Writing the file takes the longer the more topics there are. Of many changes in a row it is written now and then, and the
+// changes since are in a journal in the store's own folder. After a clean stop everything is in the file.
+//
+// Crash argument: a topic is shown to others only when it is in the file or the journal, so no message is acknowledged in a
+// topic that a restart forgets. A journal is synced behind its changes, sooner than the log of messages; in SYNC_FLUSH
+// before them.
 type topics struct {
 	store *store.Store
 	stats *stats
@@ -55,14 +59,27 @@ type topics struct {
 	mu    sync.RWMutex
 	table map[string]*topic // guarded by mu
 
-	change sync.Mutex               // held while a change is made and saved
-	saved  command.TopicConfigTable // what is on disk; guarded by change for writers, by mu for readers
+	change  sync.Mutex               // held while a change is made and saved
+	saved   command.TopicConfigTable // what is saved; Topics is guarded by change, the rest by change for writers, by mu for readers
+	journal journal                  // guarded by change
+	written time.Time                // when the file was written
+	cost    time.Duration            // what that took
+	synced  bool                     // changes are on disk when they are acknowledged
+	soon    chan struct{}            // capacity 1: the journal has something
 
 	system map[string]bool // names that clients cannot create or delete; set once
 }
 
-// openTopics reads the topics of a store.
-func openTopics(path string, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
+// topicFiles is where topics are saved.
+type topicFiles struct {
+	path    string // topics.json
+	journal string
+	synced  bool // a change is on disk when it is acknowledged
+}
+
+// openTopics reads the topics of a store from the files, which need not exist.
+func openTopics(at topicFiles, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
+	path := at.path
 	saved, err := readConfig[command.TopicConfigTable](path, log)
 	if err != nil {
 		return nil, err
@@ -70,9 +87,13 @@ func openTopics(path string, s *store.Store, st *stats, log *slog.Logger) (*topi
 	if saved == nil {
 		saved = new(command.TopicConfigTable)
 	}
-	ts := &topics{store: s, stats: st, log: log, path: path, saved: *saved, table: map[string]*topic{}}
+	ts := &topics{store: s, stats: st, log: log, path: path, saved: *saved, table: map[string]*topic{}, synced: at.synced,
+		journal: journal{path: at.journal}, soon: make(chan struct{}, 1)}
 	if ts.saved.Topics == nil {
 		ts.saved.Topics = map[string]command.TopicConfig{}
+	}
+	if err := ts.replay(); err != nil {
+		return nil, err
 	}
 	for name, c := range ts.saved.Topics {
 		c.Name = name
@@ -152,7 +173,7 @@ func (ts *topics) version() command.DataVersion {
 	return ts.saved.DataVersion
 }
 
-// put adds or replaces topics. They are on disk when it returns without error. It may block.
+// put adds or replaces topics. They are saved when it returns without error. It may block.
 func (ts *topics) put(configs ...command.TopicConfig) error {
 	ts.change.Lock()
 	defer ts.change.Unlock()
@@ -160,28 +181,15 @@ func (ts *topics) put(configs ...command.TopicConfig) error {
 }
 
 func (ts *topics) putLocked(configs []command.TopicConfig) error {
-	next := ts.nextLocked()
-	for _, c := range configs {
-		next.Topics[c.Name] = c
-	}
-	if err := writeConfig(ts.path, &next); err != nil {
-		return fmt.Errorf("topics cannot be saved: %w", err)
+	if err := ts.saveLocked(&topicChange{Put: configs}); err != nil {
+		return err
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	ts.saved = next
 	for _, c := range configs {
 		ts.table[c.Name] = ts.newTopic(c)
 	}
 	return nil
-}
-
-// nextLocked is a copy of the table with the next version.
-func (ts *topics) nextLocked() command.TopicConfigTable {
-	next := ts.saved
-	next.Topics = maps.Clone(ts.saved.Topics)
-	next.DataVersion = ts.saved.DataVersion.Next(time.Now().UnixMilli())
-	return next
 }
 
 // create returns the topic of a name, and makes it after the config that fresh returns if there is none. made tells
@@ -228,13 +236,10 @@ func (ts *topics) drop(name string, clean func(had bool) error) (had bool, err e
 	if ts.find(name) == nil {
 		return false, clean(false)
 	}
-	next := ts.nextLocked()
-	delete(next.Topics, name)
-	if err := writeConfig(ts.path, &next); err != nil {
-		return false, fmt.Errorf("topics cannot be saved: %w", err)
+	if err := ts.saveLocked(&topicChange{Drop: name}); err != nil {
+		return false, err
 	}
 	ts.mu.Lock()
-	ts.saved = next
 	delete(ts.table, name)
 	ts.mu.Unlock()
 	return true, clean(true)

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -230,15 +231,15 @@ func TestGroupMayBeForbiddenATopic(t *testing.T) {
 
 func TestTopicsThatCannotBeSavedAreNotShown(t *testing.T) {
 	d := openDoor(t)
-	blocker := filepath.Join(d.o.StorePathRootDir, "config", "topics.json.tmp")
-	if err := os.MkdirAll(blocker, 0o755); err != nil {
+	file, journal := filepath.Join(d.o.StorePathRootDir, "config", "topics.json.tmp"), filepath.Join(d.o.StorePathRootDir, "skua", "topics")
+	if err := errors.Join(os.MkdirAll(file, 0o755), os.MkdirAll(journal, 0o755)); err != nil {
 		t.Fatal(err)
 	}
 	h := &command.CreateTopicHeader{Topic: "T", ReadQueues: 1, WriteQueues: 1, Perm: 6, FilterType: "SINGLE_TAG"}
 	d.peer.refused(1, "topics cannot be saved: ", command.UpdateAndCreateTopic, h, nil)
 	d.peer.refused(1, "topics cannot be saved: ", command.SendMessageV2, sendHeader("T"), []byte("x"))
 	d.peer.refused(17, "No topic in this broker", command.GetTopicConfig, &command.TopicHeader{Topic: "T"}, nil)
-	if err := os.Remove(blocker); err != nil {
+	if err := errors.Join(os.Remove(file), os.Remove(journal)); err != nil {
 		t.Fatal(err)
 	}
 	d.peer.must(command.UpdateAndCreateTopic, h, nil)

@@ -92,7 +92,7 @@ func (f Field) integer(bits int, want string) (int64, error) {
 }
 
 // Writer receives the fields of a header that is being encoded. Package wire has one for each header encoding. The
-// callee copies keys and values before it returns.
+// callee copies keys and values before it returns. Keys are ASCII without quotes, backslashes and control characters.
 type Writer interface {
 	Bytes(key string, value []byte)
 	String(key, value string)

@@ -34,5 +34,23 @@ func DecodeUnit(b []byte) (u Unit, ok bool) {
 	return u, u.Log >= 0 && u.Size > 0
 }
 
-// Filler reports whether the entry stands for no message.
-func (u Unit) Filler() bool { return u.Log == 0 && u.Size == math.MaxInt32 }
+// AppendLost appends an entry in the place of a message that the log no longer has. fileStart is where a file of the log
+// starts, not before that of the entry in front of it nor behind that of the next one. The entry points to 2 bytes that
+// cross this start, which is why Java, too, passes over it, and goes on with entries that point into the file. At the
+// start of the log there is no such place: with 0 it appends a filler, behind which Java passes over entries of the
+// first file as well.
+func AppendLost(b []byte, fileStart int64) []byte {
+	if fileStart <= 0 {
+		return AppendFiller(b)
+	}
+	return AppendUnit(b, fileStart-1, 2, 0)
+}
+
+// leastRecord is less than any record of the log has, bytes.
+const leastRecord = 91
+
+// Lost reports whether the entry stands for a message that the log no longer has.
+func (u Unit) Lost() bool { return u.Size < leastRecord }
+
+// Filler reports whether the entry stands for no message, or for a lost one.
+func (u Unit) Filler() bool { return u.Log == 0 && u.Size == math.MaxInt32 || u.Lost() }

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -17,20 +16,13 @@ import (
 // lockDir takes the lock that Java takes: an exclusive record lock on byte 0 of the file "lock". It lasts until the file
 // is closed, or the process ends.
 func lockDir(dir string) (*os.File, error) {
-	path := filepath.Join(dir, layout.LockFile)
-	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o644)
+	f, err := segment.Lock(filepath.Join(dir, layout.LockFile))
+	if errors.Is(err, segment.ErrLocked) {
+		return nil, fmt.Errorf("store: Lock failed,MQ already started: another broker%s uses %s; stop it, or set another storePathRootDir",
+			lastPID(dir), dir)
+	}
 	if err != nil {
 		return nil, fmt.Errorf("store: %w; storePathRootDir must be a directory that the broker may write", err)
-	}
-	// An open-file-description lock excludes Java's and, unlike that, a second store in this process too.
-	lk := unix.Flock_t{Type: unix.F_WRLCK, Whence: io.SeekStart, Start: 0, Len: 1}
-	if err := unix.FcntlFlock(f.Fd(), unix.F_OFD_SETLK, &lk); err != nil {
-		f.Close()
-		if errors.Is(err, unix.EAGAIN) || errors.Is(err, unix.EACCES) {
-			return nil, fmt.Errorf("store: Lock failed,MQ already started: another broker%s uses %s; stop it, or set another storePathRootDir",
-				lastPID(dir), dir)
-		}
-		return nil, fmt.Errorf("store: cannot lock %s: %w", path, err)
 	}
 	if _, err := f.WriteAt([]byte("lock"), 0); err != nil {
 		f.Close()

@@ -107,10 +107,15 @@ func (q *Queue) peek(at, now int64) (layout.Unit, bool) {
 }
 
 // search returns the first offset in [lo, hi) whose entry is as wanted, hi if none is. Entries that cannot be read count
-// as not wanted.
+// as not wanted; those of lost messages say nothing, the next other one speaks for them.
 func (q *Queue) search(lo, hi int64, wanted func(layout.Unit) bool) int64 {
 	return lo + int64(sort.Search(int(hi-lo), func(i int) bool {
-		u, err := q.unit(lo + int64(i))
+		at := lo + int64(i)
+		u, err := q.unit(at)
+		for err == nil && u.Lost() && at+1 < hi {
+			at++
+			u, err = q.unit(at)
+		}
 		return err == nil && wanted(u)
 	}))
 }

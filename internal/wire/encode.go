@@ -77,7 +77,13 @@ func (e *encoder) fields(header any, ext map[string]string) {
 	if header != nil {
 		command.Encode(e, header)
 	}
+	if len(ext) == 0 {
+		return
+	}
 	for k, v := range ext {
+		if !e.compact {
+			k = string(appendEscaped(nil, k))
+		}
 		e.String(k, v)
 	}
 }
@@ -121,7 +127,16 @@ func (e *encoder) Int(key string, value int64) {
 }
 
 // Bool writes an entry with the value true or false.
-func (e *encoder) Bool(key string, value bool) { e.String(key, strconv.FormatBool(value)) }
+func (e *encoder) Bool(key string, value bool) {
+	text := strconv.FormatBool(value)
+	if e.compact {
+		e.compactKey(key, len(text))
+		e.b = append(e.b, text...)
+		return
+	}
+	e.jsonKey(key)
+	e.b = append(append(e.b, text...), '"')
+}
 
 // beginJSON appends a JSON header up to where the extFields stand.
 func (e *encoder) beginJSON(h *fixed) {
@@ -129,15 +144,18 @@ func (e *encoder) beginJSON(h *fixed) {
 	e.b = strconv.AppendInt(e.b, int64(h.code), 10)
 }
 
-// jsonKey appends a key and the quote that begins its value, and begins the extFields before the first.
+// jsonKey appends a key, which needs no escapes, and the quote that begins its value, and begins the extFields before the
+// first.
 func (e *encoder) jsonKey(key string) {
+	b := e.b
 	if e.open {
-		e.b = append(e.b, `,"`...)
+		b = append(b, `,"`...)
 	} else {
 		e.open = true
-		e.b = append(e.b, `,"extFields":{"`...)
+		b = append(b, `,"extFields":{"`...)
 	}
-	e.b = append(appendEscaped(e.b, key), `":"`...)
+	b = append(b, key...)
+	e.b = append(b, `":"`...)
 }
 
 // endJSON appends what follows the extFields.
@@ -156,7 +174,8 @@ func (e *encoder) endJSON(h *fixed) {
 		b = append(b, `,"remark":"`...)
 		b = append(appendEscaped(b, h.remark), '"')
 	}
-	b = append(b, `,"serializeTypeCurrentRPC":"JSON","version":`...)
-	b = strconv.AppendInt(b, ownVersion, 10)
-	e.b = append(b, '}')
+	e.b = append(b, jsonEnd...)
 }
+
+// jsonEnd is how all headers end.
+var jsonEnd = `,"serializeTypeCurrentRPC":"JSON","version":` + strconv.Itoa(ownVersion) + "}"

@@ -1,7 +1,9 @@
 package wire
 
 import (
+	"encoding/binary"
 	"math"
+	"math/bits"
 	"strconv"
 	"strings"
 
@@ -16,7 +18,10 @@ func (f *Frame) decodeJSON(b []byte) error {
 	}
 	if !s.take('}') {
 		for {
-			if err := f.member(&s); err != nil {
+			const usual = `"serializeTypeCurrentRPC":"JSON"`
+			if b := s.b[s.i:]; len(b) > len(usual) && string(b[:len(usual)]) == usual {
+				s.i += len(usual)
+			} else if err := f.member(&s); err != nil {
 				return err
 			}
 			if s.take(',') {
@@ -79,25 +84,20 @@ func (f *Frame) fields(s *scanner) error {
 	if s.take('}') {
 		return nil
 	}
-	ext := f.Ext // a local one, for speed
 	for {
+		if end, err := f.plainFields(s); end || err != nil {
+			return err
+		}
 		key, value, err := s.field()
 		if err != nil {
 			return err
 		}
-		if value != nil && len(ext) < maxFields {
-			ext = append(ext, command.Field{Key: key, Value: value})
-		} else {
-			f.Ext = ext
-			if err := f.addField(key, value); err != nil {
-				return err
-			}
-			ext = f.Ext
+		if err := f.addField(key, value); err != nil {
+			return err
 		}
 		if s.take(',') {
 			continue
 		}
-		f.Ext = ext
 		if s.take('}') {
 			return nil
 		}
@@ -105,9 +105,77 @@ func (f *Frame) fields(s *scanner) error {
 	}
 }
 
+// plainFields reads entries of the form "key":"value" without white space and without escapes in the key, as nearly all
+// are, and reports whether it has come to the end. It is what field does for them, in less than half the time.
+func (f *Frame) plainFields(s *scanner) (end bool, err error) {
+	b, i, ext := s.b, s.i, f.Ext
+	for len(ext) < maxFields && i+8 < len(b) && b[i] == '"' {
+		key := i + 1
+		stop := key + 1 // keys of one letter are the most frequent
+		if b[stop] != '"' || b[key] == '\\' || b[key] == '"' {
+			stop = key + special(b[key:])
+		}
+		if stop+3 > len(b) || string(b[stop:stop+3]) != `":"` {
+			break
+		}
+		start := stop + 3
+		if len(b)-start < 8 {
+			break
+		}
+		// Most values are short, too.
+		w := binary.LittleEndian.Uint64(b[start:])
+		at := start
+		if m := zeroBytes(w^quotes) | zeroBytes(w^backslants); m != 0 {
+			at += bits.TrailingZeros64(m) / 8
+		} else if at += 8 + special(b[start+8:]); at >= len(b) {
+			break
+		}
+		value := b[start:at:at]
+		if b[at] == '"' {
+			s.i = at + 1
+		} else {
+			s.i = at
+			if value, err = s.unescape(start); err != nil {
+				return false, err
+			}
+		}
+		if len(ext) < cap(ext) {
+			ext = ext[:len(ext)+1]
+		} else {
+			ext = append(ext, command.Field{})
+		}
+		x := &ext[len(ext)-1] // set in place: a Field that is built and then copied costs more than all the rest
+		x.Key, x.Value = b[key:stop:stop], value
+		i = s.i
+		if i < len(b) && b[i] == ',' {
+			i++
+			continue
+		}
+		f.Ext = ext
+		if s.take('}') {
+			return true, nil
+		}
+		if !s.take(',') {
+			return false, s.fail("',' or '}'")
+		}
+		i = s.i
+	}
+	s.i, f.Ext = i, ext
+	return false, nil
+}
+
 // int32 reads a number, in quotes or not; null and the empty string are 0. A fraction is cut off.
 func (s *scanner) int32(member string) (int32, error) {
 	at := s.i
+	n, i := int64(0), at
+	for i < len(s.b) && s.b[i]-'0' <= 9 && i-at < 9 {
+		n = n*10 + int64(s.b[i]-'0')
+		i++
+	}
+	if i > at && i < len(s.b) && (s.b[i] == ',' || s.b[i] == '}') { // nearly all numbers
+		s.i = i
+		return int32(n), nil
+	}
 	text, err := s.text()
 	if err != nil {
 		return 0, err
@@ -116,7 +184,7 @@ func (s *scanner) int32(member string) (int32, error) {
 	if len(digits) > 0 && digits[0] == '-' {
 		digits, negative = digits[1:], true
 	}
-	n := int64(0)
+	n = 0
 	for _, c := range digits {
 		if c -= '0'; c > 9 || n > math.MaxInt32 {
 			return oddInt32(member, text, at)
