@@ -63,6 +63,7 @@ func runBroker(cmd *cobra.Command, flags *serverFlags, nameServers string, args 
 	}
 	log := flags.logger(cmd.ErrOrStderr())
 	loaded.Log(log)
+	logOverridden(log, &o, loaded)
 	logAdvertised(log, &o, loaded, local)
 	limitMemory(log)
 	return started(node.Run(cmd.Context(), node.Config{
@@ -114,7 +115,21 @@ func derive(o *broker.Options, loaded *conf.Loaded) (*node.LocalAddress, error) 
 		}
 		loaded.Derive(o, "storePathRootDir", filepath.Join(home, "store"), "home directory")
 	}
+	for _, p := range o.Presets() {
+		if loaded.Origin(p.Key) == "default" {
+			loaded.Derive(o, p.Key, p.Value, "durability="+o.Durability)
+		}
+	}
 	return deriveAddress(o, loaded)
+}
+
+// logOverridden tells which keys were configured although durability stands for them.
+func logOverridden(log *slog.Logger, o *broker.Options, loaded *conf.Loaded) {
+	for _, p := range o.Presets() {
+		if v, _ := conf.Value(o, p.Key); v != p.Value {
+			log.Warn("configuration: "+p.Key+"="+v+" wins over durability="+o.Durability, "at", loaded.Origin(p.Key), "durability would be", p.Value)
+		}
+	}
 }
 
 func deriveAddress(o *broker.Options, loaded *conf.Loaded) (*node.LocalAddress, error) {

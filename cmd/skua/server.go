@@ -65,6 +65,7 @@ func runServer(cmd *cobra.Command, s *serverSettings, args []string) error {
 	o.TLS = ns.TLS
 	log := s.logger(cmd.ErrOrStderr())
 	loaded.Log(log)
+	logOverridden(log, o, loaded)
 	logAdvertised(log, o, loaded, local)
 	limitMemory(log)
 	err = node.Run(cmd.Context(), node.Config{

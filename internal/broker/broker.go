@@ -115,6 +115,7 @@ func (b *Broker) open(o *Options) (err error) {
 	b.cold = sideline{newCrew(coldReaders, maxColdReads, do), b.log}
 	b.admin = sideline{newCrew(adminWorkers, maxAdminRequests, do), b.log}
 	b.relays = sideline{newCrew(relayWorkers, maxAdminRequests, do), b.log}
+	o.logDurability(b.log)
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived = b.log, levels.tagsCode, b.arrived
 	if b.store, err = store.Open(so); err != nil {

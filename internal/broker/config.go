@@ -59,6 +59,10 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		refuse(f, command.StatusSystemError, "settings cannot be saved, nothing was changed: %v", err)
 		return
 	}
+	if err := b.store.SetRetention(next.retention()); err != nil {
+		refuse(f, command.StatusInvalidParameter, "%v", err)
+		return
+	}
 	b.options.Store(&next)
 	b.settings.version = b.settings.version.Next(b.now().UnixMilli())
 	var keys []string

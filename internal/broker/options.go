@@ -146,8 +146,15 @@ type Options struct {
 	MaxIndexNum int32 `key:"maxIndexNum" default:"20000000"`
 	// Whether messages are indexed by their keys.
 	MessageIndexEnable bool `key:"messageIndexEnable" default:"true"`
+	// Whether index files are written; without, as without messageIndexEnable, messages cannot be found by key.
+	IndexFileWriteEnable bool `key:"indexFileWriteEnable" default:"true"`
 	// Part that the broker plays: ASYNC_MASTER, or SYNC_MASTER, which is the same without slaves. SLAVE: a later release.
 	BrokerRole string `key:"brokerRole" default:"ASYNC_MASTER"`
+	// What acknowledged messages survive, in one word instead of the keys below; each that is set all the same wins. fast: a
+	// killed process; flushDiskType=ASYNC_FLUSH, flushIntervalCommitLog=500. safe: also a power cut, but for the last
+	// tenth of a second; ASYNC_FLUSH and 100. strict: both; SYNC_FLUSH. Empty: the keys count. The log says at the start
+	// what it comes to.
+	Durability string `key:"durability" default:""`
 	// ASYNC_FLUSH: an acknowledged message survives a killed process. SYNC_FLUSH: it survives a power cut, too.
 	FlushDiskType string `key:"flushDiskType" default:"ASYNC_FLUSH"`
 	// Whether the commit log is written past the system's cache: on, off, or auto: while messages come faster than the cache
@@ -159,16 +166,6 @@ type Options struct {
 	FlushIntervalCommitLog int32 `key:"flushIntervalCommitLog" default:"500" unit:"ms"`
 	// Longest body of a message.
 	MaxMessageSize int32 `key:"maxMessageSize" default:"4194304" unit:"bytes"`
-	// How long messages are kept.
-	FileReservedTime int32 `key:"fileReservedTime" default:"72" unit:"h"`
-	// Hours of the day at which old files are deleted, two digits each, separated by semicolons.
-	DeleteWhen string `key:"deleteWhen" default:"04"`
-	// Part of the disk in use from which old files are deleted at any time, percent.
-	DiskMaxUsedSpaceRatio int32 `key:"diskMaxUsedSpaceRatio" default:"75" unit:"percent"`
-	// Part of the disk in use from which sends are refused, percent.
-	DiskSpaceWarningLevelRatio int32 `key:"diskSpaceWarningLevelRatio" default:"90" unit:"percent"`
-	// Part of the disk in use from which files are deleted before fileReservedTime, percent.
-	DiskSpaceCleanForciblyRatio int32 `key:"diskSpaceCleanForciblyRatio" default:"85" unit:"percent"`
 	// Whether bodies are checked when the commit log is recovered.
 	CheckCRCOnRecover bool `key:"checkCRCOnRecover" default:"true"`
 	// Give each record a checksum of all its bytes, as its last property.
@@ -179,6 +176,8 @@ type Options struct {
 	MessageDelayLevel string `key:"messageDelayLevel" default:"1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"`
 	// How often the offsets of delayed messages are saved.
 	FlushDelayOffsetInterval int64 `key:"flushDelayOffsetInterval" default:"10000" unit:"ms"`
+
+	KeepOptions
 
 	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
 	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" live:"true"`
@@ -261,8 +260,14 @@ func (o *Options) validateValues() error {
 	if o.BrokerRole != "ASYNC_MASTER" && o.BrokerRole != "SYNC_MASTER" {
 		return fmt.Errorf("brokerRole: %q, want ASYNC_MASTER or SYNC_MASTER", o.BrokerRole)
 	}
+	if o.Durability != "" && o.Presets() == nil {
+		return fmt.Errorf("durability: %q, want fast, safe, strict or nothing", o.Durability)
+	}
 	if o.FlushDiskType != "ASYNC_FLUSH" && o.FlushDiskType != "SYNC_FLUSH" {
 		return fmt.Errorf("flushDiskType: %q, want ASYNC_FLUSH or SYNC_FLUSH", o.FlushDiskType)
+	}
+	if err := o.KeepOptions.validate(int64(o.MappedFileSizeCommitLog)); err != nil {
+		return err
 	}
 	_, err := parseDelayLevels(o.MessageDelayLevel)
 	return err
@@ -277,21 +282,16 @@ func (o *Options) store() store.Options {
 		Extend:         o.EnableConsumeQueueExt,
 		IndexSlots:     o.MaxHashSlotNum,
 		IndexItems:     o.MaxIndexNum,
-		NoIndex:        !o.MessageIndexEnable,
+		NoIndex:        !o.MessageIndexEnable || !o.IndexFileWriteEnable,
 		SyncFlush:      o.FlushDiskType == "SYNC_FLUSH",
 		DirectIO:       store.DirectIO(o.CommitLogDirectIO),
 		FlushInterval:  time.Duration(o.FlushIntervalCommitLog) * time.Millisecond,
 		MaxMessageSize: o.MaxMessageSize,
-		Retention: store.Retention{
-			ReservedTime: time.Duration(o.FileReservedTime) * time.Hour,
-			DeleteWhen:   o.DeleteWhen,
-			MaxUsedRatio: int(o.DiskMaxUsedSpaceRatio),
-			WarnRatio:    float64(o.DiskSpaceWarningLevelRatio) / 100,
-			ForceRatio:   float64(o.DiskSpaceCleanForciblyRatio) / 100,
-		},
-		CheckCRC:   o.CheckCRCOnRecover,
-		Seal:       o.EnabledAppendPropCRC,
-		CheckSeals: o.ForceVerifyPropCRC,
+		Retention:      o.retention(),
+		Transfer:       o.transfer(),
+		CheckCRC:       o.CheckCRCOnRecover,
+		Seal:           o.EnabledAppendPropCRC,
+		CheckSeals:     o.ForceVerifyPropCRC,
 	}
 	s.ExtensionSize = int64(o.MappedFileSizeConsumeQueueExt)
 	s.CommitLogDirs = paths(o.StorePathCommitLog)

@@ -8,22 +8,17 @@ import (
 	"github.com/skuamq/skua/internal/wire"
 )
 
-// Bounds of the number of messages in an answer to a query.
-const (
-	defaultQueryMessages = 32 // of a query by unique key, whatever it asks for
-	maxQueryMessages     = 64
-)
-
 // queryMessage serves QUERY_MESSAGE: messages of a topic by key or by the client's message id, from the index.
 func (b *Broker) queryMessage(f *wire.Frame) {
 	var h command.QueryMessageHeader
 	if !decode(f, &h) {
 		return
 	}
-	limit := min(int(h.Max), maxQueryMessages)
+	o := b.options.Load()
 	if h.UniqueQuery {
-		limit = defaultQueryMessages
+		h.Max = o.DefaultQueryMaxNum
 	}
+	limit := int(min(h.Max, o.MaxMsgsNumBatch))
 	end := h.End
 	if end <= 0 {
 		end = math.MaxInt64

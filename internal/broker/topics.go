@@ -122,6 +122,10 @@ func (ts *topics) warnOfUnknown(stored []string) {
 }
 
 func (ts *topics) newTopic(c command.TopicConfig) *topic {
+	old, keep := ts.table[c.Name], keepTime(c.Attributes)
+	if keep > 0 || old != nil && keepTime(old.Attributes) > 0 {
+		ts.store.KeepFor(c.Name, keep)
+	}
 	return &topic{
 		TopicConfig: c,
 		bytes:       []byte(c.Name),

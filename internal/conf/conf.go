@@ -12,9 +12,9 @@
 //		FileReservedTime int32 `key:"fileReservedTime" default:"72" unit:"h" live:"true"`
 //	}
 //
-// The tag key is the name, default the value that Defaults sets, unit what numbers count (for the reference page only),
-// live:"true" marks what may be changed while the server runs. Fields without key are not settings. The kinds are
-// string, bool, int, int32, int64 and float64.
+// The tag key is the name, default the value that Defaults sets, unit what numbers count (bytes may be written with a
+// unit, as 10GB), live:"true" marks what may be changed while the server runs. Fields without key are not settings. The
+// kinds are string, bool, int, int32, int64 and float64.
 package conf
 
 import (
@@ -100,9 +100,9 @@ func (e *UnknownKeyError) Error() string { return fmt.Sprintf("unknown key %s", 
 
 // field is one setting of an options struct.
 type field struct {
-	key, fallback string
-	live          bool
-	value         reflect.Value
+	key, fallback, unit string
+	live                bool
+	value               reflect.Value
 }
 
 // fields are the settings of the struct that dst points to, in the order of their declaration.
@@ -128,7 +128,7 @@ func walk(v reflect.Value, yield func(field) bool) bool {
 		if !ok {
 			continue
 		}
-		f := field{key: key, fallback: sf.Tag.Get("default"), live: sf.Tag.Get("live") == "true", value: v.Field(i)}
+		f := field{key: key, fallback: sf.Tag.Get("default"), unit: sf.Tag.Get("unit"), live: sf.Tag.Get("live") == "true", value: v.Field(i)}
 		if !yield(f) {
 			return false
 		}

@@ -10,7 +10,7 @@ import (
 )
 
 type limits struct {
-	MaxMessageSize int32   `key:"maxMessageSize" default:"4194304" live:"true"`
+	MaxMessageSize int32   `key:"maxMessageSize" default:"4194304" unit:"bytes" live:"true"`
 	Ratio          float64 `key:"ratio" default:"0.75"`
 }
 
@@ -80,6 +80,16 @@ func TestValues(t *testing.T) {
 		{"listenPort", " 9876 ", "9876"},
 		{"listenPort", "+5", "5"},
 		{"maxMessageSize", "1024 * 1024*4", "4194304"},
+		{"maxMessageSize", "512KB", "524288"},
+		{"maxMessageSize", "1 GiB", "1073741824"},
+		{"maxMessageSize", "3m", "3145728"},
+		{"maxMessageSize", "7B", "7"},
+		{"maxMessageSize", "2GB", ""},
+		{"maxMessageSize", "99999999999T", ""},
+		{"maxMessageSize", "GB", ""},
+		{"maxMessageSize", "-1K", ""},
+		{"maxMessageSize", "1iB", ""},
+		{"listenPort", "1K", ""},
 		{"stamp", "9223372036854775807", "9223372036854775807"},
 		{"autoCreateTopicEnable", "FALSE", "false"},
 		{"ratio", "1e-1", "0.1"},
@@ -177,7 +187,7 @@ func TestKeysWithoutEffect(t *testing.T) {
 	}
 	for _, want := range []string{
 		"listenPort=10911 ", "# default\n", "secretKey=****** ", "# broker.conf:2\n",
-		"sendMessageThreadPoolNums=16 ", "# broker.conf:1, no effect in Skua\n", "pullMessageThreadPoolNums=20 ",
+		"sendMessageThreadPoolNums=16 ", "# broker.conf:1, no effect in Skua: Skua has no thread pools", "pullMessageThreadPoolNums=20 ",
 	} {
 		if !strings.Contains(out.String(), want) {
 			t.Errorf("%q is missing in\n%.2000s", want, out.String())
@@ -185,7 +195,7 @@ func TestKeysWithoutEffect(t *testing.T) {
 	}
 	var log strings.Builder
 	l.Log(slog.New(slog.NewTextHandler(&log, nil)))
-	if !strings.Contains(log.String(), `keys="sendMessageThreadPoolNums rmqAddressServerDomain"`) || strings.Contains(log.String(), "abc") {
+	if !strings.Contains(log.String(), `keys=sendMessageThreadPoolNums because="Skua has no thread pools: a`) || strings.Contains(log.String(), "abc") {
 		t.Errorf("got %s", &log)
 	}
 	out.Reset()

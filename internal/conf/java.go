@@ -2,6 +2,8 @@ package conf
 
 import (
 	_ "embed"
+	"path"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -67,6 +69,58 @@ func (r Role) javaKeys() []javaKey {
 		}
 	}
 	return keys
+}
+
+// idleTable says why keys of RocketMQ have no effect: lines of a pattern, in which * stands for any text, and a reason,
+// separated by a tab. The first pattern that fits counts.
+//
+//go:embed idle.tsv
+var idleTable string
+
+// whyIdle tells why a key of RocketMQ on which Skua does not act has no effect; "" if the table does not say.
+func whyIdle(key string) string {
+	for line := range strings.Lines(idleTable) {
+		pattern, reason, _ := strings.Cut(strings.TrimSuffix(line, "\n"), "\t")
+		if fits, _ := path.Match(pattern, key); fits {
+			return reason
+		}
+	}
+	return ""
+}
+
+// Idle are keys that have no effect for one reason.
+type Idle struct {
+	Why  string
+	Keys []string // sorted
+}
+
+// IdleKeys lists the keys of RocketMQ's server of the role that have no effect in Skua: all but those for which acts
+// returns true. Keys for which nobody has written down a reason come first, with an empty one.
+func IdleKeys(role Role, acts func(key string) bool) []Idle {
+	var keys []string
+	for _, k := range role.javaKeys() {
+		if !acts(k.name) {
+			keys = append(keys, k.name)
+		}
+	}
+	slices.Sort(keys)
+	return byReason(keys)
+}
+
+// byReason groups keys by the reason for which they have no effect, sorted by reason.
+func byReason(keys []string) []Idle {
+	var all []Idle
+	for _, key := range keys {
+		why := whyIdle(key)
+		i := slices.IndexFunc(all, func(x Idle) bool { return x.Why == why })
+		if i < 0 {
+			i = len(all)
+			all = append(all, Idle{Why: why})
+		}
+		all[i].Keys = append(all[i].Keys, key)
+	}
+	slices.SortFunc(all, func(a, b Idle) int { return strings.Compare(a.Why, b.Why) })
+	return all
 }
 
 // systemKeys are read from the file by RocketMQ's start-up code rather than into a class.

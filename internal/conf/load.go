@@ -160,7 +160,7 @@ func (l *Loaded) Warn(log *slog.Logger) {
 	}
 }
 
-// Log is Warn and one line for the keys that were set without having an effect.
+// Log is Warn and one line for each reason for which keys that were set have no effect.
 func (l *Loaded) Log(log *slog.Logger) {
 	l.Warn(log)
 	var ignored []string
@@ -169,8 +169,8 @@ func (l *Loaded) Log(log *slog.Logger) {
 			ignored = append(ignored, s.Key)
 		}
 	}
-	if len(ignored) > 0 {
-		log.Info("configuration: these keys of RocketMQ have no effect in Skua", "keys", strings.Join(ignored, " "))
+	for _, idle := range byReason(ignored) {
+		log.Info("configuration: these keys of RocketMQ have no effect in Skua", "keys", strings.Join(idle.Keys, " "), "because", idle.Why)
 	}
 }
 
@@ -185,6 +185,9 @@ func (l *Loaded) Print(w io.Writer, role Role, all bool) error {
 		origin := s.Origin
 		if s.Ignored {
 			origin += ", no effect in Skua"
+			if why := whyIdle(s.Key); why != "" {
+				origin += ": " + why
+			}
 		}
 		// Not to be taken for the end of a column or of the line.
 		value := strings.NewReplacer("\t", " ", "\n", " ").Replace(Mask(s.Key, s.Value))

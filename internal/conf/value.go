@@ -43,6 +43,9 @@ func (f field) set(s string) error {
 		}
 	case reflect.Int, reflect.Int32, reflect.Int64:
 		n, ok := number(s)
+		if !ok && f.unit == "bytes" {
+			n, ok = size(s)
+		}
 		if ok && !f.value.OverflowInt(n) {
 			f.value.SetInt(n)
 			break
@@ -50,6 +53,9 @@ func (f field) set(s string) error {
 		want = fmt.Sprintf("a whole number from %d to %d", math.MinInt32, math.MaxInt32)
 		if f.value.Type().Size() == 8 {
 			want = "a whole number of at most 63 bits"
+		}
+		if f.unit == "bytes" {
+			want += ", or one with a unit such as 512MB or 10GB"
 		}
 	case reflect.Float64:
 		x, err := strconv.ParseFloat(s, 64)
@@ -96,4 +102,17 @@ func number(s string) (int64, bool) {
 		n = product
 	}
 	return n, true
+}
+
+// size parses a whole number with a unit: K, M, G or T, which count 1024 each, with or without B or iB behind it.
+func size(s string) (int64, bool) {
+	digits := strings.TrimRight(s, "KMGTBikmgtb ")
+	unit := strings.ToUpper(strings.TrimSpace(s[len(digits):]))
+	n, err := strconv.ParseInt(digits, 10, 64)
+	shift := map[string]int{"B": 0, "K": 10, "M": 20, "G": 30, "T": 40}
+	if unit != "B" {
+		unit = strings.TrimSuffix(strings.TrimSuffix(unit, "B"), "I")
+	}
+	by, ok := shift[unit]
+	return n << by, err == nil && ok && n >= 0 && n<<by>>by == n
 }

@@ -12,9 +12,6 @@ import (
 	"github.com/skuamq/skua/internal/segment"
 )
 
-// maxQuery is the most messages that a query finds.
-const maxQuery = 64
-
 // QueryResult is what a query by key found. Release gives the records back.
 type QueryResult struct {
 	Records    [][]byte       // the newest matching ones, oldest first
@@ -23,7 +20,7 @@ type QueryResult struct {
 }
 
 // Query finds messages of topic stored from begin to end, ms, both included, with key among their KEYS or as their unique
-// key: the newest max ones, 64 at most. The records are copies and belong to the caller.
+// key: the newest maxMessages ones. The records are copies and belong to the caller.
 func (s *Store) Query(topic, key string, maxMessages int, begin, end int64) (QueryResult, error) {
 	var out QueryResult
 	x := s.index
@@ -31,7 +28,6 @@ func (s *Store) Query(topic, key string, maxMessages int, begin, end int64) (Que
 		return out, nil
 	}
 	x.catchUp(int64(s.Max())) // what was just sent is found, too
-	maxMessages = min(maxMessages, maxQuery)
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	if n := len(x.files); n > 0 {

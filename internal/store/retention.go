@@ -35,6 +35,12 @@ func (r Retention) withDefaults() (Retention, error) {
 	return r, err
 }
 
+// Check returns an error that names the key whose value makes no sense.
+func (r Retention) Check() error {
+	_, err := r.withDefaults()
+	return err
+}
+
 // parseHours reads deleteWhen: hours of the day separated by semicolons.
 func parseHours(s string) ([]int, error) {
 	var hours []int

@@ -11,6 +11,8 @@ import (
 	"reflect"
 	"strconv"
 	"strings"
+
+	"github.com/skuamq/skua/internal/conf"
 )
 
 // pageFile is the page, relative to the root of the module.
@@ -33,9 +35,10 @@ keys and defaults. A later line of this list wins over an earlier one:
 - A value that does not fit its key stops the start; the message names file, line, key and value.
 - An unknown key is a warning that names the nearest known key. A key that is set twice is a warning, too; the last one
   counts. With ` + "`--strict-config`" + ` both stop the start.
-- A key of RocketMQ 5.5.0 that is not on this page is accepted and has no effect; the log names such keys once.
-- Whole numbers may be written as a product, as in ` + "`1024*1024`" + `. Blanks around a value are dropped. A switch is true or
-  false, nothing else.
+- The other keys of RocketMQ 5.5.0 are accepted without effect; when one is set, the log says why. The lists at the end have all
+  of them.
+- Whole numbers may be written as a product, as in ` + "`1024*1024`" + `; bytes also with a unit, as in ` + "`512MB` or `10GB`" + ` (1024 each). Blanks
+  around a value are dropped. A switch is true or false, nothing else.
 - *live*: can be changed while the server runs (` + "`mqadmin updateBrokerConfig`" + `, ` + "`updateNamesrvConfig`" + `). All others are refused over
   the network.
 `
@@ -43,9 +46,10 @@ keys and defaults. A later line of this list wins over an earlier one:
 // sections are the structs that the page describes.
 var sections = []struct {
 	title, dir, typeName string
+	role                 conf.Role
 }{
-	{"Name server", "internal/nameserver", "Options"},
-	{"Broker", "internal/broker", "Options"},
+	{"Name server", "internal/nameserver", "Options", conf.Nameserver},
+	{"Broker", "internal/broker", "Options", conf.Broker},
 }
 
 // setting is one key of a struct.
@@ -58,14 +62,26 @@ type setting struct {
 func page(root string) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteString(intro)
+	own := map[conf.Role]map[string]bool{}
 	for _, s := range sections {
 		settings, err := read(filepath.Join(root, s.dir), s.typeName)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.dir, err)
 		}
 		fmt.Fprintf(&b, "\n## %s\n\n| key | default | meaning |\n|---|---|---|\n", s.title)
+		own[s.role] = map[string]bool{}
 		for _, st := range settings {
 			b.WriteString(st.row())
+			own[s.role][st.key] = true
+		}
+	}
+	for _, s := range sections {
+		fmt.Fprintf(&b, "\n## %s: keys of RocketMQ without effect\n\n| why | keys |\n|---|---|\n", s.title)
+		for _, idle := range conf.IdleKeys(s.role, func(key string) bool { return own[s.role][key] }) {
+			if idle.Why == "" {
+				return nil, fmt.Errorf("internal/conf/idle.tsv does not say why these keys have no effect: %v", idle.Keys)
+			}
+			fmt.Fprintf(&b, "| %s | %s |\n", idle.Why, strings.Join(idle.Keys, ", "))
 		}
 	}
 	return b.Bytes(), nil

@@ -1,0 +1,101 @@
+package broker
+
+import (
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/conf"
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/store"
+)
+
+func TestReserveTimeOfATopic(t *testing.T) {
+	var hour atomic.Int64
+	s, err := store.Open(store.Options{Dir: t.TempDir(), SegmentSize: 1 << 20, IndexSlots: 100, IndexItems: 100,
+		Now: func() time.Time { return time.UnixMilli(1e12 + hour.Load()*3_600_000) }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	ts, err := openTopics(topicFiles{path: filepath.Join(t.TempDir(), "topics.json"), journal: filepath.Join(t.TempDir(), "topics")}, s, newStats(time.Now()), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	put := func(hours string) {
+		t.Helper()
+		c := command.DefaultTopicConfig("T")
+		c.Attributes = map[string]string{attrReserveTime: hours}
+		if err := ts.put(c); err != nil {
+			t.Fatal(err)
+		}
+		s.Expire()
+	}
+	q, host := s.Queue("T", 0), netip.MustParseAddrPort("127.0.0.1:10911")
+	for hour.Store(0); hour.Load() < 10; hour.Add(1) {
+		m := &record.Message{Topic: []byte("T"), Body: []byte("x"), BornHost: host, StoreHost: host}
+		if _, err := s.Append(q, m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, c := range []struct {
+		hours string
+		min   int
+	}{{"-1", 0}, {"12", 0}, {"3", 7}, {"-1", 7}, {"1000001", 7}, {"1", 9}} {
+		if put(c.hours); int(q.Min()) != c.min {
+			t.Errorf("reserve.time=%s: queue begins at %d, want %d", c.hours, q.Min(), c.min)
+		}
+	}
+	put("-1")
+	hour.Add(1000)
+	if s.Expire(); int(q.Min()) != 9 {
+		t.Errorf("without reserve.time messages stay: queue begins at %d", q.Min())
+	}
+}
+
+func TestKeepOptionsAreChecked(t *testing.T) {
+	for _, c := range []struct{ setting, want string }{
+		{"deleteWhen=4;25", `"25" is no hour`},
+		{"maxStoreSize=2GB", ""},
+		{"maxStoreSize=2147483647", "at least twice mappedFileSizeCommitLog"},
+		{"minFreeDiskSpace=-1", "minFreeDiskSpace: -1 is out of range"},
+		{"cleanFreeDiskSpace=1GB", ""},
+		{"minFreeDiskSpace=2GB cleanFreeDiskSpace=1GB", "at least minFreeDiskSpace, 2147483648"},
+		{"diskSpaceWarningLevelRatio=0", "out of range, want 1 to 100"},
+		{"durability=certain", "want fast, safe, strict"},
+		{"durability=strict", ""},
+	} {
+		var o Options
+		conf.Defaults(&o)
+		for setting := range strings.FieldsSeq(c.setting) {
+			key, value, _ := strings.Cut(setting, "=")
+			if err := conf.Set(&o, key, value); err != nil {
+				t.Fatal(err)
+			}
+		}
+		err := o.validate()
+		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
+			t.Errorf("%s: %v", c.setting, err)
+		}
+	}
+}
+
+// The defaults of the store and of the keys are the same.
+func TestDefaultsOfRetention(t *testing.T) {
+	var o Options
+	conf.Defaults(&o)
+	want := store.Retention{ReservedTime: 72 * time.Hour, DeleteWhen: "04", MaxUsedRatio: 75, ForceRatio: 0.85, WarnRatio: 0.90, MaxDrops: 10,
+		DropPause: 100 * time.Millisecond}
+	if got := o.retention(); got != want {
+		t.Errorf("got %+v", got)
+	}
+	if got := fmt.Sprint(o.transfer()); got != "{262144 32 65536 8 40}" {
+		t.Errorf("got %s", got)
+	}
+}
