@@ -61,11 +61,7 @@ func (b *Broker) pull(req *wire.Frame) {
 		// As in Java the pull goes on if the offset cannot be stored: the client sends it again.
 		_ = b.commit(p.topic, p.group.bytes, h.QueueID, skua.QueueOffset(h.CommitOffset))
 	}
-	if b.store.Hot(p.queue, p.request.Offset) {
-		p.attempt(true)
-		return
-	}
-	b.cold.run(p.call, func() { p.attempt(true) })
+	p.attempt(true)
 }
 
 // admitPull makes the checks of a pull.
@@ -104,7 +100,7 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 	p := pulls.Get().(*pull)
 	*p = pull{b: b, call: req.Call(), topic: t, group: g, queue: t.queue(h.QueueID)}
 	p.request = store.ReadRequest{Offset: skua.QueueOffset(h.QueueOffset), MaxMessages: int(min(max(h.MaxMessages, 1), o.PullBatchMaxMessageCount)),
-		MaxBytes: int(max(h.MaxBytes, 0)), Match: match, Mapped: true}
+		MaxBytes: int(max(h.MaxBytes, 0)), Match: match, NoWait: true}
 	if h.SysFlag&command.PullSuspend != 0 {
 		hold := h.SuspendTimeout
 		if !o.LongPollingEnable {
@@ -184,7 +180,8 @@ func refusePull(call wire.Call, err error) {
 	call.Reply(&wire.Response{Status: f.status, Remark: f.remark, Header: &command.PullResponse{ForbiddenType: f.kind}})
 }
 
-// attempt reads, and answers with what there is. If there is nothing and mayHold, the pull is held if its client allows.
+// attempt reads, and answers with what there is. If there is nothing and mayHold, the pull is held if its client allows. If
+// the disk has to be read it goes on beside the connection.
 func (p *pull) attempt(mayHold bool) {
 	b := p.b
 	r := reads.Get().(*store.ReadResult)
@@ -192,6 +189,12 @@ func (p *pull) attempt(mayHold bool) {
 		*r = store.ReadResult{Status: store.OffsetReset, Next: off, Min: p.queue.Min(), Max: p.queue.Max()}
 	} else {
 		b.store.Read(p.queue, p.request, r)
+	}
+	if r.Status == store.WouldWait {
+		reads.Put(r)
+		p.request.NoWait = false
+		b.cold.run(p.call, func() { p.attempt(mayHold) })
+		return
 	}
 	status := pullStatus(r.Status, p.request.Offset)
 	if status == command.StatusPullNotFound && mayHold && p.hold > 0 && b.polls.hold(p) {
@@ -247,8 +250,8 @@ func (p *pull) answer(r *store.ReadResult, status command.Status) {
 		b.stats.missed()
 	}
 	if store.Guard(func() { p.call.Reply(&p.response) }) != nil {
-		// Nothing was sent. Reading without mappings tells what can be had.
-		p.request.Mapped = false
+		// Nothing was sent. Reading without mappings tells what can be had, or what is wrong.
+		p.request.NoWait = false
 		b.store.Read(p.queue, p.request, r)
 		p.answer(r, pullStatus(r.Status, p.request.Offset))
 	}
@@ -278,9 +281,6 @@ func (p *pull) resume() {
 	// Another one, because others may still look at p.
 	again := pulls.Get().(*pull)
 	*again = pull{b: b, call: p.call, topic: t, group: g, queue: t.queue(p.queue.ID()), request: p.request}
-	if b.store.Hot(again.queue, again.request.Offset) {
-		again.attempt(false)
-		return
-	}
-	b.cold.run(again.call, func() { again.attempt(false) })
+	again.request.NoWait = true
+	again.attempt(false)
 }

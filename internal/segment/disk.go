@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"sync"
+	"sync/atomic"
 	"syscall"
 )
 
@@ -17,6 +18,8 @@ import (
 type Disk struct {
 	limit  int
 	faults Faults
+
+	loaded atomic.Int64 // chunks of mapped files in the process, about
 
 	mu   sync.Mutex
 	open map[fileKey]*handle
@@ -36,10 +39,10 @@ type handle struct {
 	dropped bool // no longer in the table; closed when refs is 0
 	at      *list.Element
 
-	uses  int    // since the last Relax
-	mem   []byte // the mapped file, nil if it is not; while refs is above 0 it stays
-	seen  chunks // of mem
-	noMap bool   // mapping it has failed; Relax lets it be tried again
+	uses   int     // since the last Relax
+	mem    []byte  // the mapped file, nil if it is not; while refs is above 0 it stays
+	chunks []chunk // of mem
+	noMap  bool    // mapping it has failed; Relax lets it be tried again
 
 	past *os.File // the file opened again for direct writes, nil if it is not
 }
@@ -47,13 +50,24 @@ type handle struct {
 // close gives everything back.
 func (h *handle) close() {
 	if h.mem != nil {
-		unmapFile(h.mem)
-		h.mem, h.seen = nil, nil
+		unmapFile(h.takeMem())
 	}
 	if h.past != nil {
 		h.past.Close()
 	}
 	h.file.Close()
+}
+
+// takeMem makes h one that is not mapped, and returns what is to be unmapped.
+func (h *handle) takeMem() []byte {
+	for i := range h.chunks {
+		if h.chunks[i].used.Load() > 0 {
+			h.key.run.disk.loaded.Add(-1)
+		}
+	}
+	mem := h.mem
+	h.mem, h.chunks = nil, nil
+	return mem
 }
 
 // NewDisk returns a Disk that keeps up to limit files open, more only while they are in use.

@@ -10,8 +10,10 @@ import (
 // Figures of mappings.
 const (
 	mapAfter  = 4         // uses of a file between two calls of Disk.Relax after which mapping it pays
-	chunkSize = 256 << 10 // bytes of which one note tells when they were last seen in memory; a multiple of every page size
-	seenFor   = 1000      // how long that is believed, ms
+	chunkSize = 256 << 10 // bytes of a chunk; a multiple of every page size
+	seenFor   = 5000      // how long it is believed that a chunk is in memory, ms
+	goneFor   = 50        // and that it is not
+	usedFor   = 100       // a note of a chunk's use holds so long, ms
 )
 
 // Mapping is a file of a run as memory that can only be read, shared with the system's cache: it shows what WriteAt has
@@ -25,8 +27,11 @@ type Mapping struct {
 	mem []byte
 }
 
-// chunks notes when each chunk of a file was last seen in memory, ms.
-type chunks []atomic.Int64
+// chunk is what is known of a part of a mapped file. Times are in ms.
+type chunk struct {
+	seen atomic.Int64 // when all of it was in memory; negative: when it was not
+	used atomic.Int64 // its last use, about; 0: its pages are not in the process
+}
 
 // Map returns the file that holds off as memory. ok is false when there is none, or when it was used too seldom yet for a
 // mapping to pay; ReadAt then reads it. It allocates nothing when the file is mapped.
@@ -52,7 +57,7 @@ func (d *Disk) mapped(h *handle) []byte {
 	defer d.mu.Unlock()
 	if h.mem == nil && !h.noMap && h.uses > mapAfter {
 		h.mem = mapFile(h.file, h.key.run.size)
-		h.seen = make(chunks, (len(h.mem)+chunkSize-1)/chunkSize)
+		h.chunks = make([]chunk, (len(h.mem)+chunkSize-1)/chunkSize)
 		h.noMap = h.mem == nil
 	}
 	return h.mem
@@ -71,21 +76,25 @@ func (m Mapping) View(off, n int64) []byte {
 }
 
 // Resident reports whether the n bytes at off, which must be in the file, can be touched without waiting for the disk. It
-// is a good guess: it asks the system once a second for each part of the file. now is the time in ms, from any epoch.
+// is a good guess: it asks the system every few seconds, for a greater part of the file at once, of which all must be in
+// memory. now is the time in ms, from any epoch, greater than 0.
 func (m Mapping) Resident(off, n, now int64) bool {
 	at := off - m.h.key.start
 	for c := at / chunkSize; c*chunkSize < at+n; c++ {
-		seen := &m.h.seen[c]
-		if t := seen.Load(); t > 0 && now >= t && now-t < seenFor {
-			continue
-		}
-		from := c * chunkSize
-		part, all := resident(m.mem[from:min(from+chunkSize, int64(len(m.mem)))], at-from, at+n-from)
-		if all {
-			seen.Store(now)
-		}
-		if !part {
+		k := &m.h.chunks[c]
+		t := k.seen.Load()
+		if t < 0 && now+t < goneFor {
 			return false
+		}
+		if t <= 0 || now-t >= seenFor {
+			if from := c * chunkSize; !resident(m.mem[from:min(from+chunkSize, int64(len(m.mem)))]) {
+				k.seen.Store(-now)
+				return false
+			}
+			k.seen.Store(now)
+		}
+		if t := k.used.Load(); now-t >= usedFor && k.used.Swap(now) == 0 {
+			m.h.key.run.disk.loaded.Add(1)
 		}
 	}
 	return true
@@ -99,35 +108,53 @@ func (m *Mapping) Release() {
 	}
 }
 
-// Copy copies len(p) bytes at off into p if they are in memory, in a file that is worth mapping, and reports whether it
-// did. now is the time in ms. It allocates nothing when the file is mapped.
-func (r *Run) Copy(p []byte, off, now int64) bool {
-	m, ok := r.Map(off)
-	if !ok {
-		return false
+// Figures of Trim.
+const (
+	trimAfter = 2000      // chunks that were not used for so long, ms, are taken out of the process
+	trimSoon  = 250       // the same while there are more than
+	enough    = 128 << 20 // bytes of chunks in it
+)
+
+// Trim takes the chunks of mapped files that were not read lately out of the process, so that they no longer count as
+// its memory, and reports whether there are others. They stay in the system's cache, and may be read again at any time.
+// now is the time in ms, as for Resident.
+func (d *Disk) Trim(now int64) (more bool) {
+	idle := int64(trimAfter)
+	if d.loaded.Load()*chunkSize > enough {
+		idle = trimSoon
 	}
-	defer m.Release()
-	b := m.View(off, int64(len(p)))
-	return b != nil && m.Resident(off, int64(len(b)), now) && Guard(func() { copy(p, b) }) == nil
+	d.mu.Lock()
+	mapped := make([]*handle, 0, len(d.open))
+	for _, h := range d.open {
+		if h.mem != nil {
+			h.refs++
+			mapped = append(mapped, h)
+		}
+	}
+	d.mu.Unlock()
+	for _, h := range mapped {
+		d.loaded.Add(-h.trim(now - idle))
+		d.release(h)
+	}
+	return d.loaded.Load() > 0
 }
 
-// Cached reports whether the byte at off can be read without waiting for the disk, as far as the system tells. now is the
-// time in ms.
-func (r *Run) Cached(off, now int64) bool {
-	if m, ok := r.Map(off); ok {
-		defer m.Release()
-		return m.Resident(off, 1, now)
+// trim unloads the chunks that were last used before a time, neighbours at once, and returns how many.
+func (h *handle) trim(before int64) (n int64) {
+	for i := 0; i < len(h.chunks); i++ {
+		first := i
+		for ; i < len(h.chunks); i++ {
+			used := h.chunks[i].used.Load()
+			if used == 0 || used >= before || !h.chunks[i].used.CompareAndSwap(used, 0) {
+				break
+			}
+		}
+		if i > first {
+			unload(h.mem[first*chunkSize : min(i*chunkSize, len(h.mem))])
+			n += int64(i - first)
+		}
 	}
-	start := r.Start(off)
-	if begin, end := r.Bounds(); start < begin || start >= end {
-		return false
-	}
-	h, err := r.disk.acquire(r, start, false)
-	if err != nil {
-		return false
-	}
-	defer r.disk.release(h)
-	return cached(h.file, off-start)
+	return n
 }
 
 // Relax unmaps the files that were hardly used since the last call, so that their pages no longer count as the process's.
@@ -136,8 +163,7 @@ func (d *Disk) Relax() {
 	d.mu.Lock()
 	for _, h := range d.open {
 		if h.mem != nil && h.refs == 0 && h.uses <= mapAfter {
-			idle = append(idle, h.mem)
-			h.mem, h.seen = nil, nil
+			idle = append(idle, h.takeMem())
 		}
 		h.uses, h.noMap = 0, false
 	}

@@ -53,8 +53,8 @@ func TestMappingShowsWhatIsWritten(t *testing.T) {
 		t.Errorf("view %q after a write", b)
 	}
 	p := make([]byte, 5)
-	if m.Resident(size+6, 5, 1) && !r.Copy(p, size+6, 1) || p[0] != 0 && string(p) != "abcda" {
-		t.Errorf("copied %q", p)
+	if r.ReadNow(p, size+6) && string(p) != "abcda" {
+		t.Errorf("read %q", p)
 	}
 }
 
@@ -121,8 +121,8 @@ func TestFaultBecomesAnError(t *testing.T) {
 	if err := Guard(func() { copy(p, m.View(1<<19, 100)) }); err == nil {
 		t.Error("no error for a page that is gone")
 	}
-	if r.Copy(p, 1<<19, 1) {
-		t.Error("a page that is gone was copied")
+	if r.ReadNow(p, 1<<19) {
+		t.Error("bytes that are gone were read")
 	}
 	defer func() {
 		if recover() != "other" {
@@ -144,9 +144,42 @@ func TestMappingDoesNotAllocate(t *testing.T) {
 	p, now := make([]byte, 100), int64(1)
 	if n := testing.AllocsPerRun(100, func() {
 		now += seenFor // the system is asked each time
-		r.Copy(p, 0, now)
-		r.Cached(1<<18, now)
+		m.Resident(0, 100, now)
+		r.ReadNow(p, 1<<18)
 	}); n > 0 {
 		t.Errorf("%v allocations", n)
+	}
+}
+
+func TestTrimTakesOutWhatIsIdle(t *testing.T) {
+	d := NewDisk(8, Faults{})
+	defer d.Close()
+	r := mustOpen(t, d, 8*chunkSize, t.TempDir())
+	if err := r.WriteAt(fill('a', 8*chunkSize), 0); err != nil {
+		t.Fatal(err)
+	}
+	m := mapped(t, r, 0)
+	if !m.Resident(0, 8*chunkSize, 1000) {
+		t.Skip("the file system does not keep what was just written in memory")
+	}
+	if d.loaded.Load() != 8 || !d.Trim(1000+trimAfter) || d.loaded.Load() != 8 {
+		t.Errorf("%d chunks, 8 were read", d.loaded.Load())
+	}
+	m.Resident(chunkSize, 1, 2000)
+	m.Resident(7*chunkSize, 1, 2000)
+	if !d.Trim(1001+trimAfter) || d.loaded.Load() != 2 {
+		t.Errorf("%d chunks, 2 were read lately", d.loaded.Load())
+	}
+	if !bytes.Equal(m.View(0, 8*chunkSize), fill('a', 8*chunkSize)) {
+		t.Error("trimming changed what is read")
+	}
+	if !m.Resident(0, 8*chunkSize, 4000) || d.loaded.Load() != 8 {
+		t.Errorf("%d chunks after reading them again", d.loaded.Load())
+	}
+	m.Release()
+	d.Relax()
+	d.Relax()
+	if d.loaded.Load() != 0 || d.Trim(5000) {
+		t.Errorf("%d chunks of a file that is not mapped", d.loaded.Load())
 	}
 }

@@ -70,11 +70,24 @@ func datasync(f *os.File) error {
 	}
 }
 
-// cached reports whether the page at off is in memory. Where the file system does not tell, it is taken to be.
-func cached(f *os.File, off int64) bool {
-	var b [1]byte
-	n, err := unix.Preadv2(int(f.Fd()), [][]byte{b[:]}, off, unix.RWF_NOWAIT)
-	return n == 1 && err == nil || errors.Is(err, unix.EOPNOTSUPP)
+// readNow reads len(p) bytes at off if they are in memory, and reports whether it did. Where the file system does not tell,
+// they are taken to be.
+func readNow(f *os.File, p []byte, off int64) bool {
+	iov := unix.Iovec{Base: &p[0]}
+	iov.SetLen(len(p))
+	for {
+		n, _, err := unix.Syscall6(unix.SYS_PREADV2, f.Fd(), uintptr(unsafe.Pointer(&iov)), 1, uintptr(off), uintptr(off>>32), unix.RWF_NOWAIT)
+		switch err {
+		case 0:
+			return int(n) == len(p)
+		case unix.EINTR:
+		case unix.EOPNOTSUPP:
+			m, err := f.ReadAt(p, off)
+			return m == len(p) && err == nil
+		default:
+			return false
+		}
+	}
 }
 
 // mapFile maps the first size bytes of f for reading, nil if that fails or the file is shorter.
@@ -91,24 +104,23 @@ func mapFile(f *os.File, size int64) []byte {
 
 func unmapFile(mem []byte) { _ = unix.Munmap(mem) }
 
-// resident reports whether the bytes from begin to end of mem are in memory, and whether all of mem is. mem begins with a
-// page and has chunkSize bytes at most.
-func resident(mem []byte, begin, end int64) (part, all bool) {
+// resident reports whether all of mem, which begins with a page and has chunkSize bytes at most, is in memory.
+func resident(mem []byte) bool {
 	var pages [chunkSize >> 12]byte
 	if _, _, err := unix.Syscall(unix.SYS_MINCORE, uintptr(unsafe.Pointer(unsafe.SliceData(mem))), uintptr(len(mem)),
 		uintptr(unsafe.Pointer(&pages))); err != 0 {
-		return false, false
+		return false
 	}
-	page := int64(os.Getpagesize())
-	part, all = true, true
-	for at := int64(0); at < int64(len(mem)); at += page {
-		if pages[at/page]&1 == 0 {
-			all = false
-			part = part && (at+page <= begin || at >= end)
+	for _, p := range pages[:(len(mem)+os.Getpagesize()-1)/os.Getpagesize()] {
+		if p&1 == 0 {
+			return false
 		}
 	}
-	return part, all
+	return true
 }
+
+// unload takes the pages of mem, which stay in the system's cache, out of the process.
+func unload(mem []byte) { _ = unix.Madvise(mem, unix.MADV_DONTNEED) }
 
 func syncDir(dir string) error {
 	f, err := os.Open(dir)

@@ -166,6 +166,43 @@ func (r *Run) readFile(p []byte, off int64) error {
 	return err
 }
 
+// ReadNow is ReadAt that does not wait for the disk: it reports whether it has filled p. It is false on errors, too.
+func (r *Run) ReadNow(p []byte, off int64) bool {
+	for len(p) > 0 {
+		n := min(int64(len(p)), r.size-off%r.size)
+		h := r.opened(off)
+		if h == nil {
+			return false
+		}
+		ok := readNow(h.file, p[:n], off-h.key.start)
+		r.disk.release(h)
+		if !ok {
+			return false
+		}
+		p, off = p[n:], off+n
+	}
+	return true
+}
+
+// Cached reports whether the byte at off can be read without waiting for the disk, as far as the system tells.
+func (r *Run) Cached(off int64) bool {
+	var b [1]byte
+	return r.ReadNow(b[:], off)
+}
+
+// opened is the file that holds off, to be released, nil if there is none or it cannot be opened.
+func (r *Run) opened(off int64) *handle {
+	start := r.Start(off)
+	if begin, end := r.Bounds(); start < begin || start >= end {
+		return nil
+	}
+	h, err := r.disk.acquire(r, start, false)
+	if err != nil {
+		return nil
+	}
+	return h
+}
+
 // WriteAt writes p at off, across files, and creates the files that it needs: the next ones, or the first one of an empty
 // run. After an error a part may have been written. It returns when the system has the bytes, which then survive the
 // process but not the machine.

@@ -101,7 +101,7 @@ func TestReserveAndDropEmpty(t *testing.T) {
 		t.Fatal(err)
 	}
 	wantBounds(t, r, 0, 4096)
-	if !r.Cached(0, 1) && r.WriteAt([]byte("x"), 0) == nil && !r.Cached(0, 1) {
+	if !r.Cached(0) && r.WriteAt([]byte("x"), 0) == nil && !r.Cached(0) {
 		t.Log("the file system does not tell what is cached")
 	}
 	if at, err := r.ModTime(0); err != nil || time.Since(at) > time.Hour {

@@ -58,7 +58,7 @@
 // Readers see the log in three ways: as copies from the ring, in which an appender may come round meanwhile, so that the
 // word claimed is looked at after the copy; with pread; and as views of segment files that are mapped for reading only.
 // Views are of bytes before drained, which nobody writes any more, in pages that were seen in memory within the last
-// second, and they pin the file until ReadResult.Release: retention may remove it meanwhile, but not the memory. No file is
+// seconds, and they pin the file until ReadResult.Release: retention may remove it meanwhile, but not the memory. No file is
 // ever made shorter. If a page is gone nevertheless, because the disk fails or somebody else has cut the file, the fault
 // becomes an error in Guard, and the read is done again with pread.
 //

@@ -176,7 +176,7 @@ func (q *Queue) readExtension(b []byte, off int64) bool {
 		return off-from <= int64(len(e.tail)) && copy(b, e.tail[off-from:]) == len(b)
 	}
 	q.mu.RUnlock()
-	return run != nil && (run.Copy(b, off, q.store.nowMs()) || run.ReadAt(b, off) == nil)
+	return run != nil && run.ReadAt(b, off) == nil
 }
 
 // tags is the tags code of an entry. ok is false if it lies in an extension that is lost; readers then take the message

@@ -246,7 +246,10 @@ func (l *commitLog) reserve() error {
 }
 
 // read copies the len(p) bytes of the log at off. Errors: segment.ErrOutside when they are not there, or no more.
-func (l *commitLog) read(p []byte, off int64) error {
+func (l *commitLog) read(p []byte, off int64) error { return l.fetch(p, off, true) }
+
+// fetch is read that, unless it may wait for the disk, gives up with errWouldWait.
+func (l *commitLog) fetch(p []byte, off int64, wait bool) error {
 	n := int64(len(p))
 	if off < 0 || off+n > l.end.Load() {
 		return segment.ErrOutside
@@ -255,12 +258,18 @@ func (l *commitLog) read(p []byte, off int64) error {
 		return nil
 	}
 	if drained := l.drained.Load(); off+n > drained && off < drained {
-		if err := l.read(p[drained-off:], drained); err != nil {
+		if err := l.fetch(p[drained-off:], drained, wait); err != nil {
 			return err
 		}
 		p = p[:drained-off]
 	}
-	return l.run.ReadAt(p, off)
+	if wait {
+		return l.run.ReadAt(p, off)
+	}
+	if !l.run.ReadNow(p, off) {
+		return errWouldWait
+	}
+	return nil
 }
 
 // inRing reports whether off is to be read from the ring: always when it is not drained, and else when it is in the

@@ -18,21 +18,26 @@ func filesOnly(t *testing.T, n int) (*Store, *Queue) {
 	appendN(t, s, "T", 0, 0, n)
 	closed(t, s)
 	s = open(t, o)
+	begin, end := s.log.run.Bounds()
+	for at := begin; at < end; at += s.o.SegmentSize { // brings it into memory
+		if _, err := os.ReadFile(s.log.run.Path(at)); err != nil {
+			t.Fatal(err)
+		}
+	}
 	return s, s.Queue("T", 0)
 }
 
 // warmUp reads so often that the files are mapped.
 func warmUp(s *Store, q *Queue, r ReadRequest, out *ReadResult) {
 	for range 10 {
-		s.Hot(q, r.Offset)
-		s.Read(q, r, out)
+		readBoth(s, q, r, out)
 	}
 }
 
 func TestMappedReadOutlivesRetention(t *testing.T) {
 	s, q := filesOnly(t, 2000)
 	var got ReadResult
-	warmUp(s, q, ReadRequest{Offset: 10, MaxMessages: 5, Mapped: true}, &got)
+	warmUp(s, q, ReadRequest{Offset: 10, MaxMessages: 5, NoWait: true}, &got)
 	if len(got.pins) == 0 || got.buf != nil {
 		t.Errorf("%d mappings, buffer %v: nothing is mapped", len(got.pins), got.buf != nil)
 	}
@@ -61,7 +66,7 @@ func TestMappedReadOutlivesRetention(t *testing.T) {
 
 func TestMappedFaultFallsBack(t *testing.T) {
 	s, q := filesOnly(t, 2000)
-	r := ReadRequest{Offset: 100, MaxMessages: 32, Mapped: true}
+	r := ReadRequest{Offset: 100, MaxMessages: 32, NoWait: true}
 	var got ReadResult
 	warmUp(s, q, r, &got)
 	e, _ := q.Entry(110)
@@ -72,6 +77,11 @@ func TestMappedFaultFallsBack(t *testing.T) {
 	if err := Guard(func() { bytes.Clone(got.Records[20]) }); err == nil {
 		t.Error("no error for a record whose file was cut")
 	}
+	s.Read(q, r, &got)
+	if got.Status != WouldWait || len(got.Records) > 0 || got.Next != 100 {
+		t.Errorf("%v with %d records, next %d", got.Status, len(got.Records), got.Next)
+	}
+	r.NoWait = false
 	s.Read(q, r, &got)
 	if got.Err == nil || int(got.Next) > 100+len(got.Records) {
 		t.Errorf("%v, %d records, next %d, %v: a message would be passed over", got.Status, len(got.Records), got.Next, got.Err)
@@ -84,8 +94,7 @@ func TestMappedReadDoesNotAllocate(t *testing.T) {
 	var out ReadResult
 	off := skua.QueueOffset(0)
 	read := func() {
-		s.Hot(q, off)
-		s.Read(q, ReadRequest{Offset: off, MaxMessages: 32, Mapped: true}, &out)
+		readBoth(s, q, ReadRequest{Offset: off, MaxMessages: 32, NoWait: true}, &out)
 		off = (off + 32) % 1900
 	}
 	for range 200 {

@@ -56,8 +56,9 @@ func (q *Queue) Min() skua.QueueOffset { return skua.QueueOffset(q.min.Load()) }
 func (q *Queue) Max() skua.QueueOffset { return skua.QueueOffset(q.visible.Load()) }
 
 // units copies entries from offset from on into b, whole ones only, and returns how many it copied: as many as there are
-// before the queue's end and as fit, but none beyond the boundary between shelf and memory.
-func (q *Queue) units(b []byte, from int64) (int, error) {
+// before the queue's end and as fit, but none beyond the boundary between shelf and memory. Unless it may wait for the
+// disk the error can be errWouldWait.
+func (q *Queue) units(b []byte, from int64, wait bool) (int, error) {
 	q.mu.RLock()
 	if from >= q.tailFrom {
 		n := 0
@@ -73,7 +74,13 @@ func (q *Queue) units(b []byte, from int64) (int, error) {
 	if shelf == nil {
 		return 0, segment.ErrOutside
 	}
-	return int(n), shelf.read(b[:n*layout.UnitSize], from, q.store.nowMs())
+	if b = b[:n*layout.UnitSize]; wait {
+		return int(n), shelf.read(b, from)
+	}
+	if !shelf.readNow(b, from) {
+		return 0, errWouldWait
+	}
+	return int(n), nil
 }
 
 // oneUnit holds buffers of one entry: what is handed to a shelf must not be on the stack.
@@ -83,7 +90,7 @@ var oneUnit = sync.Pool{New: func() any { return new([layout.UnitSize]byte) }}
 func (q *Queue) unit(at int64) (layout.Unit, error) {
 	b := oneUnit.Get().(*[layout.UnitSize]byte)
 	defer oneUnit.Put(b)
-	n, err := q.units(b[:], at)
+	n, err := q.units(b[:], at, true)
 	if err != nil || n == 0 {
 		return layout.Unit{}, errors.Join(err, segment.ErrOutside)
 	}
@@ -92,18 +99,6 @@ func (q *Queue) unit(at int64) (layout.Unit, error) {
 		return layout.Unit{}, segment.ErrOutside
 	}
 	return u, nil
-}
-
-// peek reads the entry at at if it is in memory, here or at the system. now is the time in ms.
-func (q *Queue) peek(at, now int64) (layout.Unit, bool) {
-	q.mu.RLock()
-	shelf, here := q.shelf, at >= q.tailFrom
-	q.mu.RUnlock()
-	if !here && (shelf == nil || !shelf.cached(at, now)) {
-		return layout.Unit{}, false
-	}
-	u, err := q.unit(at)
-	return u, err == nil
 }
 
 // search returns the first offset in [lo, hi) whose entry is as wanted, hi if none is. Entries that cannot be read count

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"errors"
 	"fmt"
 	"sync"
 
@@ -9,7 +8,6 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/layout"
-	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/segment"
 )
 
@@ -28,11 +26,12 @@ const (
 	NoMatchedLogicQueue        // there is no such queue
 	NoMessageInQueue           // the queue never had a message
 	OffsetReset                // the broker reset the group's offset; the store never says this
+	WouldWait                  // not in Java: the disk must be read, which ReadRequest.NoWait forbids; nothing was read
 )
 
 var statusNames = [...]string{"FOUND", "NO_MATCHED_MESSAGE", "MESSAGE_WAS_REMOVING", "OFFSET_FOUND_NULL",
 	"OFFSET_OVERFLOW_BADLY", "OFFSET_OVERFLOW_ONE", "OFFSET_TOO_SMALL", "NO_MATCHED_LOGIC_QUEUE", "NO_MESSAGE_IN_QUEUE",
-	"OFFSET_RESET"}
+	"OFFSET_RESET", "WOULD_WAIT"}
 
 // String is Java's name of the status.
 func (s Status) String() string {
@@ -42,12 +41,8 @@ func (s Status) String() string {
 	return statusNames[s]
 }
 
-// Limits of one read, as in Java.
+// Limits of one read, as in Java; Transfer has those that can be set.
 const (
-	memoryBytes = 256 << 10 // of messages that are taken to be in memory
-	memoryCount = 32
-	diskBytes   = 64 << 10 // of older ones
-	diskCount   = 8
 	filterBytes = 16000     // of queue entries that are looked at
 	maxRead     = 128 << 20 // when the request names no limit
 	leastRead   = 100       // MaxBytes below it count as it
@@ -60,11 +55,13 @@ type ReadRequest struct {
 	MaxMessages int
 	MaxBytes    int                       // of records; 0: no limit but Java's
 	Match       func(tagsCode int64) bool // nil: all
-	Mapped      bool                      // records may be views of mapped files, to be touched in Guard only
+	// NoWait makes the Read one that does not wait for the disk, for goroutines that must not block: it is WouldWait if what
+	// it needs is not in memory. Its records may be views of mapped files, to be touched in Guard only.
+	NoWait bool
 }
 
 // Guard calls f, which may touch records of a Mapped read, and returns an error if a disk that fails let it down in the
-// middle. A Read that is not Mapped then gets what can be had, and tells what is wrong.
+// middle. A Read that may wait then gets what can be had, and tells what is wrong.
 func Guard(f func()) error { return segment.Guard(f) }
 
 // ReadResult holds records. It is reused by passing it again. A result must not be copied while it holds records, nor
@@ -91,10 +88,13 @@ type span struct {
 }
 
 // readBuffers holds buffers of records.
-var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, memoryBytes); return &b }}
+var readBuffers = sync.Pool{New: func() any { b := make([]byte, 0, usualBuffer); return &b }}
 
-// maxKeptBuffer is the capacity above which a buffer is not kept, bytes.
-const maxKeptBuffer = 1 << 20
+// Capacities of buffers, bytes.
+const (
+	usualBuffer   = 64 << 10
+	maxKeptBuffer = 1 << 20 // greater ones are not kept
+)
 
 // Release gives the records back. It may be called again, and on a zero ReadResult.
 func (r *ReadResult) Release() {
@@ -111,20 +111,24 @@ func (r *ReadResult) Release() {
 	r.Records, r.Bytes = r.Records[:0], 0
 }
 
-// Hot reports whether a Read at off will be served from memory, so that it may run where blocking is not allowed. It is a
-// good guess: memory may be taken away by the system before the Read.
+// Hot reports whether the message at off is in memory, as far as the system tells. If off is none of the queue, it is.
 func (s *Store) Hot(q *Queue, off skua.QueueOffset) bool {
 	o := int64(off)
 	if o >= q.visible.Load() || o < q.min.Load() {
 		return true // there is nothing to read
 	}
-	now := s.nowMs()
-	u, ok := q.peek(o, now)
-	return ok && (s.log.inRing(u.Log) || s.inMemory(u.Log) && s.log.run.Cached(u.Log, now))
+	var b [layout.UnitSize]byte
+	if n, err := q.units(b[:], o, false); err != nil || n == 0 {
+		return false
+	}
+	u, ok := layout.DecodeUnit(b[:])
+	return ok && (s.log.inRing(u.Log) || s.inMemory(u.Log) && s.log.run.Cached(u.Log))
 }
 
-// inMemory is Java's guess whether a record is in memory: it is among the last 40 % of it.
-func (s *Store) inMemory(log int64) bool { return s.log.end.Load()-log <= memorySize()*4/10 }
+// inMemory is Java's guess whether a record is in memory: it is among the newest that could fill 40 % of it.
+func (s *Store) inMemory(log int64) bool {
+	return s.log.end.Load()-log <= memorySize()/100*int64(s.o.AccessInMemoryRatio)
+}
 
 var memorySize = sync.OnceValue(func() int64 {
 	var info unix.Sysinfo_t
@@ -134,8 +138,8 @@ var memorySize = sync.OnceValue(func() int64 {
 	return int64(info.Totalram) * int64(info.Unit)
 })
 
-// Read reads messages of q into out. It may block on the disk unless Hot. At least one message is returned if one
-// matches near the offset, however large it is.
+// Read reads messages of q into out. It may wait for the disk unless NoWait is set. At least one message is returned if
+// one matches near the offset, however large it is.
 func (s *Store) Read(q *Queue, r ReadRequest, out *ReadResult) {
 	out.Release()
 	out.SuggestSlave, out.Err = false, nil
@@ -180,7 +184,11 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 	out.spans = out.spans[:0]
 	next := int64(r.Offset)
 	for next < sel.stop {
-		n, err := q.units(out.scan[:], next)
+		n, err := q.units(out.scan[:], next, !r.NoWait)
+		if err == errWouldWait {
+			out.Status, out.Next = WouldWait, r.Offset
+			return
+		}
 		if err != nil || n == 0 {
 			if len(out.spans) == 0 && next == int64(r.Offset) {
 				out.Status = OffsetFoundNull
@@ -195,8 +203,10 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 		}
 	}
 	out.Next = skua.QueueOffset(next)
-	if len(out.spans) > 0 {
-		s.load(out, r.Mapped)
+	if len(out.spans) > 0 && !s.load(out, r.NoWait) {
+		out.Release()
+		out.Status, out.Next = WouldWait, r.Offset
+		return
 	}
 	out.SuggestSlave = sel.last > 0 && !s.inMemory(sel.last)
 }
@@ -250,107 +260,10 @@ func (sel *selection) full(u layout.Unit) bool {
 	if count == 0 {
 		return false
 	}
-	maxBytes, maxCount := diskBytes, diskCount
+	t := &sel.s.o.Transfer
+	maxBytes, maxCount := t.MaxTransferBytesOnDisk, t.MaxTransferCountOnDisk
 	if sel.s.inMemory(u.Log) {
-		maxBytes, maxCount = memoryBytes, memoryCount
+		maxBytes, maxCount = t.MaxTransferBytesInMemory, t.MaxTransferCountInMemory
 	}
 	return count+1 > sel.r.MaxMessages || bytes+int(u.Size) > min(sel.maxBytes, maxBytes) || count >= maxCount
-}
-
-// load gets the records of out.spans.
-func (s *Store) load(out *ReadResult, mapped bool) {
-	if !mapped || segment.Guard(func() { s.gather(out, s.nowMs()) }) != nil {
-		out.Release()
-		s.gather(out, 0)
-	}
-	if len(out.Records) == 0 {
-		out.Status = MessageWasRemoving
-	}
-}
-
-// gather makes the records of out.spans views of mapped files, or reads them, neighbours at once. What the log has no
-// longer is left out; when the disk fails, the read ends before it, so that no message is passed over. now is the time in
-// ms, 0 if nothing shall be mapped.
-func (s *Store) gather(out *ReadResult, now int64) {
-	room, free := 0, []byte(nil)
-	for _, sp := range out.spans {
-		room += int(sp.size)
-	}
-	out.Bytes = 0
-	for i := 0; i < len(out.spans); {
-		first, n, j := out.spans[i], int64(0), i
-		for ; j < len(out.spans) && out.spans[j].log == first.log+n; j++ {
-			n += int64(out.spans[j].size)
-		}
-		var err error
-		b := s.view(out, first.log, n, now)
-		if b == nil {
-			if out.buf == nil {
-				free = out.takeBuffer(room)
-			}
-			b, free = free[:n:n], free[n:]
-			err = s.log.read(b, first.log)
-		}
-		room -= int(n)
-		if err != nil && !errors.Is(err, segment.ErrOutside) {
-			out.Err, out.Next = err, skua.QueueOffset(first.off)
-			s.o.Log.Error("commit log cannot be read", "offset", first.log, "err", err)
-			break
-		}
-		for ; i < j; i++ {
-			size := int64(out.spans[i].size)
-			if err == nil && s.holds(b[:size], out.spans[i]) {
-				out.Records = append(out.Records, b[:size:size])
-				out.Bytes += int(size)
-			}
-			b = b[size:]
-		}
-	}
-}
-
-// takeBuffer gives r a buffer of n bytes.
-func (r *ReadResult) takeBuffer(n int) []byte {
-	r.buf = readBuffers.Get().(*[]byte)
-	if cap(*r.buf) < n {
-		*r.buf = make([]byte, 0, n)
-	}
-	return (*r.buf)[:n]
-}
-
-// view returns the n bytes of the log at off as a part of a mapped file, which it pins, nil if they are to be read: from
-// the ring, whose bytes do not stay, or from the disk, for which a goroutine that touches memory would block others.
-func (s *Store) view(out *ReadResult, off, n, now int64) []byte {
-	l := s.log
-	if now <= 0 || l.inRing(off) || off+n > l.drained.Load() {
-		return nil
-	}
-	var b []byte
-	last := len(out.pins) - 1
-	if last >= 0 {
-		b = out.pins[last].View(off, n)
-	}
-	if b == nil {
-		m, ok := l.run.Map(off)
-		if !ok {
-			return nil
-		}
-		out.pins = append(out.pins, m)
-		last++
-		b = m.View(off, n)
-	}
-	if b == nil || !out.pins[last].Resident(off, n, now) {
-		return nil
-	}
-	return b
-}
-
-// holds reports whether b is the record that a queue entry speaks of. Its head tells enough: what the disk returns whole
-// was checked when it was written, and its readers check it again.
-func (s *Store) holds(b []byte, sp span) bool {
-	if record.Begins(b, skua.LogOffset(sp.log)) {
-		return true
-	}
-	s.o.Log.Error("commit log does not hold the record that a queue points to; it is passed over", "offset", sp.log,
-		"size", sp.size, "queue offset", sp.off)
-	return false
 }

@@ -66,7 +66,7 @@ func TestReadAgainstTwin(t *testing.T) {
 	q := s.Queue("T", 0)
 	w := &twin{}
 	compare := func() {
-		r := ReadRequest{Offset: skua.QueueOffset(rnd.IntN(len(w.size)+5) - 2), MaxMessages: rnd.IntN(70) - 1, Mapped: rnd.IntN(2) == 0}
+		r := ReadRequest{Offset: skua.QueueOffset(rnd.IntN(len(w.size)+5) - 2), MaxMessages: rnd.IntN(70) - 1, NoWait: rnd.IntN(2) == 0}
 		if rnd.IntN(3) == 0 {
 			r.MaxBytes = rnd.IntN(20000)
 		}
@@ -76,7 +76,7 @@ func TestReadAgainstTwin(t *testing.T) {
 		}
 		var got ReadResult
 		defer got.Release()
-		s.Read(q, r, &got)
+		readBoth(s, q, r, &got)
 		st, next, offsets := w.read(r)
 		if got.Status != st || int(got.Next) != next || len(got.Records) != len(offsets) {
 			t.Fatalf("%+v of %d: %v, next %d, %d records; want %v, %d, %d", r, len(w.size), got.Status, got.Next, len(got.Records), st, next, len(offsets))
@@ -132,8 +132,7 @@ func TestReadersAndWriters(t *testing.T) {
 			var r ReadResult
 			defer r.Release()
 			for deadline := time.Now().Add(20 * time.Second); next < each && time.Now().Before(deadline); {
-				s.Hot(q, next)
-				s.Read(q, ReadRequest{Offset: next, MaxMessages: 7, Mapped: id != 0}, &r)
+				readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 7, NoWait: id != 0}, &r)
 				for _, b := range r.Records {
 					m, _, err := record.Decode(b)
 					if err != nil || m.QueueOffset != next || string(m.Body) != fmt.Sprint(next) {

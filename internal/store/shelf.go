@@ -12,11 +12,10 @@ import (
 // shelf is where the entries of one queue are that no longer are in memory only. Offsets are those of the queue, the
 // bytes whole entries. Reads may come at any time and from many; of all the rest one is called at a time.
 type shelf interface {
-	// read fills b with the entries from offset from on; all zero where none was written. now is the time in ms. Error:
-	// segment.ErrOutside.
-	read(b []byte, from, now int64) error
-	// cached reports whether reading the entry at at will not wait for the disk.
-	cached(at, now int64) bool
+	// read fills b with the entries from offset from on; all zero where none was written. Error: segment.ErrOutside.
+	read(b []byte, from int64) error
+	// readNow is read that does not wait for the disk; it reports whether it has filled b.
+	readNow(b []byte, from int64) bool
 	// bounds returns the first offset that can be read and the one behind the last; equal if there is nothing. Behind
 	// the last entry there may be room that reads as zero.
 	bounds() (begin, end int64)
@@ -52,14 +51,9 @@ func findQueueFiles(q *Queue) (queueFiles, error) {
 	return queueFiles{run}, err
 }
 
-func (f queueFiles) read(b []byte, from, now int64) error {
-	if f.run.Copy(b, from*layout.UnitSize, now) {
-		return nil
-	}
-	return f.run.ReadAt(b, from*layout.UnitSize)
-}
+func (f queueFiles) read(b []byte, from int64) error { return f.run.ReadAt(b, from*layout.UnitSize) }
 
-func (f queueFiles) cached(at, now int64) bool { return f.run.Cached(at*layout.UnitSize, now) }
+func (f queueFiles) readNow(b []byte, from int64) bool { return f.run.ReadNow(b, from*layout.UnitSize) }
 
 func (f queueFiles) bounds() (begin, end int64) {
 	begin, end = f.run.Bounds()

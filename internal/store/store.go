@@ -37,6 +37,7 @@ type Store struct {
 	pending pendingList
 	waiters waiterList
 	busy    bell // rung when anything was appended
+	viewed  bell // rung when a mapping was read
 
 	extended bool // queues that are found may have extensions
 
@@ -65,7 +66,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, logDisk: segment.NewDisk(openSegments, o.Faults), queueDisk: segment.NewDisk(openQueueFiles, o.Faults),
-		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), diskCheck: make(chan chan struct{}),
+		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), viewed: newBell(), diskCheck: make(chan chan struct{}),
 	}
 	s.retention.Store(&o.Retention)
 	if err := s.open(); err != nil {
@@ -77,6 +78,7 @@ func Open(o Options) (*Store, error) {
 	s.start(s.reserveLoop)
 	s.start(s.flushLoop)
 	s.start(s.keepLoop)
+	s.start(s.trimLoop)
 	if s.index != nil {
 		s.start(s.indexLoop)
 	}

@@ -1,0 +1,145 @@
+package store
+
+import (
+	"errors"
+	"time"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// errWouldWait tells that something is not in memory, to a reader that must not wait for the disk.
+var errWouldWait = errors.New("store: the disk would have to be read")
+
+// load gets the records of out.spans, and reports false if with noWait it cannot.
+func (s *Store) load(out *ReadResult, noWait bool) bool {
+	var err error
+	if noWait {
+		if fault := segment.Guard(func() { err = s.gather(out, s.nowMs()) }); fault != nil {
+			return false
+		}
+	} else {
+		err = s.gather(out, 0)
+	}
+	if len(out.pins) > 0 {
+		s.viewed.ring()
+	}
+	if len(out.Records) == 0 {
+		out.Status = MessageWasRemoving
+	}
+	return err == nil
+}
+
+// trimEvery is how often mappings are looked after while there is something in them.
+const trimEvery = 250 * time.Millisecond
+
+// trimLoop takes what is read through mappings out of the process when it is not read any more.
+func (s *Store) trimLoop() {
+	for {
+		select {
+		case <-s.done.Done():
+			return
+		case <-s.viewed.c:
+		}
+		s.viewed.answer()
+		for more := true; more; more = s.logDisk.Trim(s.nowMs()) {
+			select {
+			case <-s.done.Done():
+				return
+			case <-time.After(trimEvery):
+			}
+		}
+	}
+}
+
+// gather makes the records of out.spans views of mapped files, or reads them, neighbours at once. What the log has no
+// longer is left out; when the disk fails, the read ends before it, so that no message is passed over. now is the time in
+// ms if nothing may wait for the disk, else 0; errWouldWait is the only error.
+func (s *Store) gather(out *ReadResult, now int64) error {
+	room, free := 0, []byte(nil)
+	for _, sp := range out.spans {
+		room += int(sp.size)
+	}
+	out.Bytes = 0
+	for i := 0; i < len(out.spans); {
+		first, n, j := out.spans[i], int64(0), i
+		for ; j < len(out.spans) && out.spans[j].log == first.log+n; j++ {
+			n += int64(out.spans[j].size)
+		}
+		var err error
+		b := s.view(out, first.log, n, now)
+		if b == nil {
+			if out.buf == nil {
+				free = out.takeBuffer(room)
+			}
+			b, free = free[:n:n], free[n:]
+			err = s.log.fetch(b, first.log, now == 0)
+		}
+		room -= int(n)
+		if err == errWouldWait {
+			return err
+		}
+		if err != nil && !errors.Is(err, segment.ErrOutside) {
+			out.Err, out.Next = err, skua.QueueOffset(first.off)
+			s.o.Log.Error("commit log cannot be read", "offset", first.log, "err", err)
+			break
+		}
+		for ; i < j; i++ {
+			size := int64(out.spans[i].size)
+			if err == nil && s.holds(b[:size], out.spans[i]) {
+				out.Records = append(out.Records, b[:size:size])
+				out.Bytes += int(size)
+			}
+			b = b[size:]
+		}
+	}
+	return nil
+}
+
+// takeBuffer gives r a buffer of n bytes.
+func (r *ReadResult) takeBuffer(n int) []byte {
+	r.buf = readBuffers.Get().(*[]byte)
+	if cap(*r.buf) < n {
+		*r.buf = make([]byte, 0, n)
+	}
+	return (*r.buf)[:n]
+}
+
+// view returns the n bytes of the log at off as a part of a mapped file, which it pins, nil if they are to be read: from
+// the ring, whose bytes do not stay, or because they may be on the disk only: who waits for it touching memory blocks others.
+func (s *Store) view(out *ReadResult, off, n, now int64) []byte {
+	l := s.log
+	if now <= 0 || l.inRing(off) || off+n > l.drained.Load() {
+		return nil
+	}
+	var b []byte
+	last := len(out.pins) - 1
+	if last >= 0 {
+		b = out.pins[last].View(off, n)
+	}
+	if b == nil {
+		m, ok := l.run.Map(off)
+		if !ok {
+			return nil
+		}
+		out.pins = append(out.pins, m)
+		last++
+		b = m.View(off, n)
+	}
+	if b == nil || !out.pins[last].Resident(off, n, now) {
+		return nil
+	}
+	return b
+}
+
+// holds reports whether b is the record that a queue entry speaks of. Its head tells enough: what the disk returns whole
+// was checked when it was written, and its readers check it again.
+func (s *Store) holds(b []byte, sp span) bool {
+	if record.Begins(b, skua.LogOffset(sp.log)) {
+		return true
+	}
+	s.o.Log.Error("commit log does not hold the record that a queue points to; it is passed over", "offset", sp.log,
+		"size", sp.size, "queue offset", sp.off)
+	return false
+}
