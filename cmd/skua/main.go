@@ -1,4 +1,4 @@
-// Command skua is the message server Skua: name server, broker and the tools to try them, in one program. The commands
+// Command skua is the message server Skua: name server, broker, the tools to try them and those for store directories, in one program. The commands
 // are thin; they hide how flags, files and the environment become options.
 package main
 
@@ -70,6 +70,6 @@ Begin with "skua server": a name server and a broker in one process, without any
 		SilenceUsage:  true,
 	}
 	root.AddCommand(newServerCommand(), newNamesrvCommand(), newBrokerCommand())
-	root.AddCommand(newProduceCommand(), newConsumeCommand(), newBenchCommand())
+	root.AddCommand(newProduceCommand(), newConsumeCommand(), newBenchCommand(), newStoreCommand())
 	return root
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -39,13 +40,17 @@ type Verified struct {
 	Queues   int64 `json:"queues"`
 	Units    int64 `json:"units"` // queue entries that point into the log
 	Items    int64 `json:"items"` // of index files
-	Deleted  int64 `json:"deleted"`
-	// Deleted records are those of deleted topics, or older than the queue that bears their name.
+	// Records without a queue: those of deleted topics, or older than the queue that bears their name.
+	Deleted int64 `json:"deleted"`
 
 	gaps     []gap
 	end      int64 // of the log
 	torn     bool  // something that is no record lies behind end
 	queues   []*queue
+	lastTime int64    // greatest store time, ms
+	lostKeys bool     // there are keys without items
+	absent   []*queue // those of which there are records, but no files
+	index    []*indexFile
 	badIndex string // path of the first index file with findings, "" if there is none
 }
 
@@ -68,13 +73,14 @@ type verifier struct {
 
 	records, bytes, deleted atomic.Int64
 	lastTime                atomic.Int64 // greatest store time, ms
+	lostKeys                atomic.Bool  // there are keys without items
 	pass                    atomic.Pointer[string]
 	done, total             atomic.Int64
 
 	mu      sync.Mutex
 	tails   []tail
 	gaps    []gap
-	missing map[string]bool // queues that are not there, reported once
+	missing map[string]*queue // queues that are not there, reported once
 	end     int64
 	torn    bool
 }
@@ -93,7 +99,7 @@ func (d *Dir) Verify(ctx context.Context, o VerifyOptions) (*Verified, error) {
 	if o.Workers <= 0 {
 		o.Workers = runtime.GOMAXPROCS(0)
 	}
-	v := &verifier{d: d, o: o, table: map[string]map[int32]*queue{}, missing: map[string]bool{}}
+	v := &verifier{d: d, o: o, table: map[string]map[int32]*queue{}, missing: map[string]*queue{}}
 	v.found.yield = o.Found
 	stop := v.report()
 	defer stop()
@@ -231,12 +237,15 @@ func (v *verifier) checkMarks() {
 
 func (v *verifier) result() *Verified {
 	r := &Verified{Findings: v.found.count, Notes: v.found.notes, Records: v.records.Load(), Bytes: v.bytes.Load(),
-		Queues: int64(len(v.queues)), Deleted: v.deleted.Load(), gaps: v.gaps, end: v.end, torn: v.torn}
+		Queues: int64(len(v.queues)), Deleted: v.deleted.Load(), gaps: v.gaps, end: v.end, torn: v.torn, lastTime: v.lastTime.Load()}
 	slices.SortFunc(r.gaps, func(a, b gap) int { return int(min(max(a.off-b.off, -1), 1)) })
 	for _, q := range v.queues {
 		r.Units += q.live
 	}
-	r.queues = v.queues
+	r.queues, r.index, r.lostKeys = v.queues, v.index, v.lostKeys.Load()
+	for _, name := range slices.Sorted(maps.Keys(v.missing)) {
+		r.absent = append(r.absent, v.missing[name])
+	}
 	for _, x := range v.index {
 		r.Items += x.count - 1
 		if x.bad.Load() && r.badIndex == "" {

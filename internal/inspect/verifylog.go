@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -94,6 +95,7 @@ func (w *worker) part(i int, p part) error {
 	t.full = t.full || t.off >= p.file.start+v.d.log.size
 	w.stray(math.MaxInt64, !t.full && v.d.crashed())
 	if w.lost > 0 {
+		v.lostKeys.Store(true)
 		v.found.add(Finding{Kind: "index", File: p.file.path, Offset: w.first - p.file.start, Log: w.first,
 			Detail: fmt.Sprintf("%d keys of records from here on are not in the index", w.lost)})
 	}
@@ -293,8 +295,12 @@ func (w *worker) noQueue(s *stretch, topic string, id int32) {
 	v := w.v
 	key := topic + "/" + strconv.Itoa(int(id))
 	v.mu.Lock()
-	seen := v.missing[key]
-	v.missing[key] = true
+	seen := v.missing[key] != nil
+	if q := v.table[topic][id]; q != nil {
+		v.missing[key] = q
+	} else if !seen {
+		v.missing[key] = &queue{topic: topic, id: id, dir: filepath.Join(v.d.Path, layout.QueueDir, topic, strconv.Itoa(int(id))), firstLog: math.MaxInt64}
+	}
 	v.mu.Unlock()
 	if !seen {
 		w.find(s, "entry", fmt.Sprintf("there are records of queue %s, but the queue has no entries", key))

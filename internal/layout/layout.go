@@ -34,6 +34,10 @@ const (
 	CheckpointFile     = "checkpoint" // in OwnDir
 )
 
+// OwnFiles are the files in OwnDir that a start does without after a repair, since everything in them is also told by
+// Java's files.
+func OwnFiles() []string { return []string{StagingFile, CheckpointFile} }
+
 // Storable reports whether a topic can be the name of a folder: 1 to 255 bytes without separators.
 func Storable(topic string) bool {
 	if topic == "" || topic == "." || topic == ".." || len(topic) > 255 {
