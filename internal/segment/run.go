@@ -307,6 +307,11 @@ func (r *Run) syncDirs() error {
 	if !fresh {
 		return nil
 	}
+	return r.syncFresh(first)
+}
+
+// syncFresh is syncDirs when there are new files. It is apart because what its loop uses is allocated.
+func (r *Run) syncFresh(first bool) error {
 	for dir := range r.in.all() {
 		if err := r.disk.faults.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
