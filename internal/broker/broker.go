@@ -60,6 +60,9 @@ type Broker struct {
 	schedule *schedule
 	stats    *stats
 
+	latencies latencies
+	slowest   atomic.Int64 // ns of the longest pull that had to read the disk
+
 	running  context.Context // ends when the broker stops
 	cancel   context.CancelFunc
 	stop     <-chan struct{} // of running

@@ -64,6 +64,7 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		return
 	}
 	b.options.Store(&next)
+	b.store.CheckDisk() // somebody who makes room is not to wait for the next look
 	b.settings.version = b.settings.version.Next(b.now().UnixMilli())
 	var keys []string
 	for _, p := range source.Pairs {

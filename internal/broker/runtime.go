@@ -3,9 +3,11 @@ package broker
 import (
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/store"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -27,10 +29,11 @@ func (b *Broker) runtimeTable(now time.Time) map[string]string {
 	}
 	b.addTraffic(t)
 	b.addStore(t)
+	b.latencies.add(t, b.store)
 	b.addSchedule(t)
 	t["pullThreadPoolQueueSize"] = strconv.Itoa(b.cold.waiting())
 	t["queryThreadPoolQueueSize"] = strconv.Itoa(b.admin.waiting())
-	addIdlePools(t)
+	b.addIdlePools(t)
 	return t
 }
 
@@ -68,6 +71,7 @@ func (b *Broker) addStore(t map[string]string) {
 	number("commitLogMinOffset", int64(b.store.Min()))
 	number("commitLogMaxOffset", int64(b.store.Max()))
 	number("dispatchBehindBytes", b.store.IndexBehind())
+	t["storeState"] = storeState(b.store.Refused())
 	t["remainHowManyDataToFlush"] = humanSize(int64(b.store.Max() - b.store.Durable()))
 	earliest, ok := b.store.EarliestTime()
 	if !ok {
@@ -80,6 +84,15 @@ func (b *Broker) addStore(t map[string]string) {
 	t["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", humanSize(u.Total), humanSize(u.Total-u.Used))
 }
 
+// storeState is what runtime information tells of the store, in a key that Java does not have: that it takes messages, or
+// why it does not and what to do.
+func storeState(r *store.RefusedError) string {
+	if r == nil {
+		return "accepting messages"
+	}
+	return "refusing messages: " + strings.TrimPrefix(r.Error(), "store: refused, ")
+}
+
 func (b *Broker) addSchedule(t map[string]string) {
 	for i := range b.schedule.next {
 		if next, end := b.schedule.progress(i); end > 0 {
@@ -89,7 +102,7 @@ func (b *Broker) addSchedule(t map[string]string) {
 }
 
 // addIdlePools adds what tools look for and what has no counterpart here.
-func addIdlePools(t map[string]string) {
+func (b *Broker) addIdlePools(t map[string]string) {
 	idle := func(key, value string) {
 		if t[key] == "" {
 			t[key] = value
@@ -104,8 +117,7 @@ func addIdlePools(t map[string]string) {
 		"EndTransactionQueueSize": "0", "EndTransactionThreadPoolQueueCapacity": "100000", "dispatchMaxBuffer": "0",
 		"remainTransientStoreBufferNumbs": "2147483647", "pageCacheLockTimeMills": "0", "timerReadBehind": "0",
 		"timerOffsetBehind": "0", "timerCongestNum": "0", "timerEnqueueTps": "0.0", "timerDequeueTps": "0.0",
-		"putLatency99": "0.00", "putLatency999": "0.00", "getMessageEntireTimeMax": "0", "putMessageEntireTimeMax": "0",
-		"putMessageDistributeTime": "[<=0ms]:0 [0~10ms]:0 [10~50ms]:0 [50~100ms]:0 [100~200ms]:0 [200~500ms]:0 [500ms~1s]:0 [1~2s]:0 [2~3s]:0 [3~4s]:0 [4~5s]:0 [5~10s]:0 [10s~]:0 ",
+		"getMessageEntireTimeMax": strconv.FormatInt(time.Duration(b.slowest.Load()).Milliseconds(), 10),
 	} {
 		idle(key, value)
 	}

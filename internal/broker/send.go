@@ -287,7 +287,9 @@ func (s *sending) reply(err error) {
 	case errors.Is(err, store.ErrFlushTimeout):
 		s.response.Status, s.response.Remark = command.StatusFlushDiskTimeout, "the message is stored, but not yet on disk"
 	default:
-		s.response.Status, s.response.Remark = command.StatusSystemError, err.Error()
+		var r *refusal
+		errors.As(storeRefusal(err), &r)
+		s.response.Status, s.response.Remark = r.status, r.remark
 	}
 	s.call.Reply(&s.response)
 	s.release()

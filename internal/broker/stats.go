@@ -301,6 +301,7 @@ func splitStatKey(key string) groupKey {
 // tick feeds the statistics each second.
 func (b *Broker) tick(now time.Time) {
 	b.stats.second(now)
+	b.latencies.roll(now, b.store)
 	if what := b.stats.due(now); what.minute {
 		b.stats.sample(now, what)
 	}

@@ -173,6 +173,7 @@ func (s *Store) placeLocked(d *draft, q *Queue, ms []*record.Message, at, now in
 	}
 	r.QueueOffset = ms[0].QueueOffset
 	s.log.putLocked(at, d.buf)
+	s.log.mu.stats.Appends++
 	s.log.mu.stats.Messages += int64(len(ms))
 	s.log.mu.stats.Bytes += int64(len(d.buf))
 	if next != q.next {

@@ -58,6 +58,7 @@ func (s *Store) publish(durable int64) {
 // waiter waits until the log is durable up to end.
 type waiter struct {
 	end      int64
+	begin    time.Time
 	deadline time.Time
 	done     func(error)
 }
@@ -66,6 +67,7 @@ type waiter struct {
 type waiterList struct {
 	mu    sync.Mutex
 	list  []waiter
+	puts  PutTimes
 	timer *time.Timer // fires at or before the first deadline; nil if never used
 	next  time.Time   // when it fires; zero if it does not
 }
@@ -81,8 +83,9 @@ func (s *Store) WhenDurable(end skua.LogOffset, wait time.Duration, done func(er
 	}
 	w := &s.waiters
 	w.mu.Lock()
-	deadline := time.Now().Add(wait)
-	w.list = append(w.list, waiter{int64(end), deadline, done})
+	begin := time.Now()
+	deadline := begin.Add(wait)
+	w.list = append(w.list, waiter{int64(end), begin, deadline, done})
 	if w.next.IsZero() || deadline.Before(w.next) {
 		w.armLocked(deadline)
 	}
@@ -146,9 +149,10 @@ func (w *waiterList) remove(over func(waiter) (error, bool)) {
 	var few [64]answer
 	answers := few[:0]
 	w.mu.Lock()
-	kept := w.list[:0]
+	kept, now := w.list[:0], time.Now()
 	for _, x := range w.list {
 		if err, yes := over(x); yes {
+			w.puts.add(now.Sub(x.begin))
 			answers = append(answers, answer{x.done, err})
 		} else {
 			kept = append(kept, x)

@@ -84,7 +84,11 @@ func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
 		now := time.Now()
 		if deadline.IsZero() {
 			l.mu.stats.Waits++
-			defer func() { l.mu.stats.WaitTime += int64(time.Since(now)) }()
+			defer func() {
+				waited := time.Since(now)
+				l.mu.stats.WaitTime += int64(waited)
+				l.mu.stats.puts.add(waited)
+			}()
 			deadline = now.Add(maxAppendIn)
 			t := time.AfterFunc(maxAppendIn, l.wake)
 			defer t.Stop()
@@ -197,7 +201,8 @@ func full(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(e
 // broken notes that a write or a sync failed and that nothing can be done about it. So are syncs for which there is no
 // space: unlike after a write the system has dropped the bytes, wherever they were, and the next sync would report success.
 func (l *commitLog) broken(err error) error {
-	r := &RefusedError{Reason: Failed, Detail: "the disk failed; nothing is accepted until the broker is restarted", Err: err}
+	r := &RefusedError{Reason: Failed, Detail: "the disk failed, and what it holds is unknown: nothing is accepted until the broker is " +
+		"restarted and has read it; see the system's log for the cause first", Err: err}
 	l.ioFail.CompareAndSwap(nil, r)
 	l.refuse(r, true)
 	return r

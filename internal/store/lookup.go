@@ -101,8 +101,10 @@ func (s *Store) IndexBehind() int64 {
 // Stats counts what was appended since Open.
 type Stats struct {
 	Messages, Bytes int64
+	Appends         int64 // that stored them
 	Waits           int64 // appends that had to wait for the disk
 	WaitTime        int64 // ns that they waited
+	puts            PutTimes
 }
 
 // Stats returns the counts.
