@@ -31,6 +31,7 @@ const (
 // Response codes that are no failure to the tests.
 const (
 	pullNotFound = 19
+	pullRetry    = 20
 	pullMoved    = 21
 	notFound     = 22
 )
@@ -178,6 +179,36 @@ func (c *Conn) Read(topic string, queue int, from int64) ([]Record, error) {
 		if next := f.Int("nextBeginOffset"); next != at {
 			return all, fmt.Errorf("%s-%d: next offset %d after message %d", topic, queue, next, at-1)
 		}
+	}
+}
+
+// ReadAround is Read for a queue that lacks messages: what the broker passes over is left out.
+func (c *Conn) ReadAround(topic string, queue int) (all []Record, err error) {
+	for at := int64(0); ; {
+		f, err := c.Call(Pull, Fields("consumerGroup", "raw-reader", "topic", topic, "queueId", queue, "queueOffset", at,
+			"maxMsgNums", 32, "sysFlag", 4, "commitOffset", 0, "suspendTimeoutMillis", 0, "subscription", "*",
+			"subVersion", 0, "expressionType", "TAG"), nil)
+		if f == nil {
+			return all, err
+		}
+		next := f.Int("nextBeginOffset")
+		switch f.Code {
+		case 0:
+			batch, err := DecodeAll(f.Body)
+			if err != nil {
+				return all, err
+			}
+			all = append(all, batch...)
+		case pullRetry, pullMoved:
+		case pullNotFound:
+			return all, nil
+		default:
+			return all, err
+		}
+		if next <= at {
+			return all, fmt.Errorf("%s-%d: answer %d to %d leads to %d", topic, queue, f.Code, at, next)
+		}
+		at = next
 	}
 }
 
