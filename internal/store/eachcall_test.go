@@ -1,0 +1,218 @@
+package store
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// failer makes one call to the disk fail, or all from it on.
+type failer struct {
+	mu     sync.Mutex
+	n, at  int // calls so far, and the one that fails; 0: none
+	on     bool
+	err    error
+	failed []string // the calls that did
+}
+
+func (f *failer) check(call string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.n++
+	if f.at == 0 || f.n < f.at || f.n > f.at && !f.on {
+		return nil
+	}
+	f.failed = append(f.failed, call)
+	return f.err
+}
+
+func (f *failer) heal() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.at = 0
+}
+
+// fatal reports whether one of the calls that failed must have ended the run.
+func (f *failer) fatal() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return slices.ContainsFunc(f.failed, func(call string) bool {
+		op, path, _ := strings.Cut(call, " ")
+		switch op {
+		case "sync", "syncfs":
+			return !strings.Contains(path, "checkpoint")
+		case "write":
+			return f.err == syscall.EIO && (strings.Contains(path, "commitlog/") || strings.Contains(path, "consumequeue/"))
+		}
+		return false
+	})
+}
+
+// Each call that a store makes to the disk in its life - starts, writes, syncs, files made and removed, of log, queues, index,
+// checkpoint, abort file and ring - fails in turn, once or from then on. Whatever was acknowledged is there when the disk
+// is whole again, nothing was acknowledged after a failure that is final, and the store never takes damage from it.
+func TestEachCallFails(t *testing.T) {
+	for _, err := range []error{syscall.EIO, syscall.ENOSPC} {
+		for _, on := range []bool{false, true} {
+			for _, sync := range []bool{false, true} {
+				t.Run(fmt.Sprintf("%v,on=%v,sync=%v", err, on, sync), func(t *testing.T) {
+					t.Parallel()
+					step := 3 // in some runs every call has its turn
+					if testing.Short() {
+						step = 11
+					}
+					for k := 1 + rand.IntN(step); ; k += step {
+						f := &failer{at: k, err: err, on: on}
+						l := &shortLife{t: t, f: f, sync: sync}
+						l.run(quickDir(t))
+						if len(f.failed) == 0 {
+							t.Logf("%d calls", k-1)
+							break
+						}
+						if t.Failed() {
+							t.Fatalf("call %d, %v", k, f.failed)
+						}
+					}
+				})
+			}
+		}
+	}
+}
+
+// shortLife is a store from its making to a clean stop, with a kill in between.
+type shortLife struct {
+	t     *testing.T
+	f     *failer
+	sync  bool
+	s     *Store
+	acked []string
+	n     int
+}
+
+func (l *shortLife) run(dir string) {
+	m := newMachine()
+	m.err = l.f.check
+	o := small(dir)
+	o.SegmentSize, o.QueueFileSize, o.MaxMessageSize, o.StagingSize = 4096, 200, 1000, 64<<10
+	o.IndexSlots, o.IndexItems = 10, 20
+	o.SyncFlush, o.Faults, o.FlushInterval = l.sync, m.faults(), time.Hour
+	l.live(o)
+	if l.s != nil {
+		crash(l.t, l.s) // no matter what Close said
+	}
+	l.f.heal()
+	s, err := Open(o)
+	if err != nil {
+		l.t.Errorf("with a good disk: %v", err)
+		return
+	}
+	defer s.Close()
+	got := bodies(l.t, s, s.Queue("T", 0), 0)
+	for _, want := range l.acked {
+		i := slices.Index(got, want)
+		if i < 0 {
+			l.t.Errorf("message %s was acknowledged and is lost", want)
+			return
+		}
+		got = got[i+1:]
+	}
+	appendTo(l.t, s)
+	if err := s.Close(); err != nil {
+		l.t.Errorf("with a good disk, at the stop: %v", err)
+	}
+}
+
+func appendTo(t *testing.T, s *Store) {
+	t.Helper()
+	if _, err := s.Append(s.Queue("T", 0), message("T", 0, "last")); err != nil {
+		t.Errorf("with a good disk: %v", err)
+	}
+}
+
+func (l *shortLife) live(o Options) {
+	if l.s, _ = Open(o); l.s == nil {
+		return
+	}
+	l.send(25)
+	l.s.Append(l.s.Queue("U", 0), message("U", 0, "x"))
+	l.s.flushCycle()
+	l.send(15)
+	_ = l.s.DeleteTopic("U")
+	l.s.flushCycle()
+	l.indexed()
+	l.send(5)
+	l.checkFinal()
+	crash(l.t, l.s)
+	l.f.mu.Lock()
+	before := len(l.f.failed)
+	l.f.mu.Unlock()
+	if l.s, _ = Open(o); l.s == nil {
+		return
+	}
+	l.f.mu.Lock()
+	opened := len(l.f.failed) - before
+	l.f.mu.Unlock()
+	l.send(10)
+	l.s.flushCycle()
+	if opened == 0 && before == 0 {
+		l.checkFinal()
+	}
+	if l.f.err == syscall.ENOSPC && !l.f.fatal() {
+		l.f.heal()
+		if r := l.s.CheckDisk(); r != nil {
+			l.t.Errorf("refuses with space again: %v", r)
+		}
+		l.send(1)
+	}
+	if l.s.Close() == nil {
+		l.s = nil
+	}
+}
+
+// indexed waits until the index has what it can have.
+func (l *shortLife) indexed() {
+	for l.s.index.step(nil) {
+	}
+}
+
+// send appends n messages, and notes those that were acknowledged.
+func (l *shortLife) send(n int) {
+	done := make(chan error, 1)
+	for range n {
+		body := fmt.Sprint(l.n)
+		l.n++
+		r, err := l.s.Append(l.s.Queue("T", 0), message("T", 0, body))
+		if err != nil {
+			continue
+		}
+		l.s.WhenDurable(r.End, 100*time.Millisecond, func(err error) { done <- err })
+		if err := <-done; err == nil {
+			l.acked = append(l.acked, body)
+		}
+	}
+}
+
+// checkFinal makes sure that a final failure is one.
+func (l *shortLife) checkFinal() {
+	if !l.f.fatal() {
+		return
+	}
+	if reason(l.s.refusedErr()) != Failed {
+		l.t.Errorf("the store goes on after %v: %v", l.f.failed, l.s.Refused())
+	}
+	if _, err := l.s.Append(l.s.Queue("T", 0), message("T", 0, "x")); reason(err) != Failed {
+		l.t.Errorf("appended after %v: %v", l.f.failed, err)
+	}
+}
+
+func (s *Store) refusedErr() error {
+	if r := s.Refused(); r != nil {
+		return r
+	}
+	return nil
+}
