@@ -23,6 +23,7 @@ type draft struct {
 	tags  []int64 // tags code of each message
 	size  []int32 // of each record
 	props []byte  // properties of a message, with a place for its seal
+	keys  []keyed // of all messages
 
 	filters [][]byte // for the extension of each entry, if there are any
 }
@@ -88,8 +89,9 @@ func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
 // encode checks the messages and writes their records into d.
 func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) error {
 	d.buf, d.tags, d.size, d.filters = d.buf[:0], d.tags[:0], d.size[:0], d.filters[:0]
+	d.keys = d.keys[:0]
 	body := 0
-	for _, m := range ms {
+	for i, m := range ms {
 		body += len(m.Body)
 		if err := s.check(q, m, body); err != nil {
 			return err
@@ -102,6 +104,9 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 		m.Size = int32(len(d.buf) - n)
 		d.size = append(d.size, m.Size)
 		d.tags = append(d.tags, s.tagsCode(m))
+		if s.index != nil {
+			d.keys = keysOf(d.keys, m, i)
+		}
 		if s.o.Extend && s.o.FilterBits != nil {
 			d.filters = append(d.filters, s.o.FilterBits(m))
 		}
@@ -174,6 +179,9 @@ func (s *Store) placeLocked(d *draft, q *Queue, ms []*record.Message, at, now in
 	r.QueueOffset = ms[0].QueueOffset
 	s.log.putLocked(at, d.buf)
 	s.log.mu.stats.Appends++
+	if s.index != nil {
+		s.log.mu.fed.add(d.keys, ms, now, int64(r.End))
+	}
 	s.log.mu.stats.Messages += int64(len(ms))
 	s.log.mu.stats.Bytes += int64(len(d.buf))
 	if next != q.next {

@@ -12,7 +12,8 @@
 // An appender encodes its record without a lock. Under the one lock of the log the record gets its offsets and time, is
 // copied into the ring, and gets its queue entry. The ring is a shared mapping of skua/staging: its bytes belong to the
 // system, not to the process. One goroutine, the writer, moves them to the segment files with large writes; another one
-// flushes, every FlushInterval, queue entries and then the log; a third builds the index from the log.
+// flushes, every FlushInterval, queue entries and then the log; a third builds the index, from keys that the appenders hand
+// over, and from the log where they have not.
 //
 // # What survives
 //

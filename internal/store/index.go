@@ -15,12 +15,11 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/skuamq/skua"
-	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
-// indexer builds the index behind the appenders: it reads the log, so that what it has not done is never lost. All its
-// methods do nothing on nil, which stands for messageIndexEnable=false.
+// indexer builds the index behind the appenders: from the keys that they feed it, and from the log, so that what it has
+// not done is never lost. All its methods do nothing on nil, which stands for messageIndexEnable=false.
 type indexer struct {
 	s    *Store
 	dir  string
@@ -32,6 +31,8 @@ type indexer struct {
 	mu     sync.RWMutex // held for writing while files change
 	files  []*indexFile // oldest first
 	buf    []byte
+	keys   []keyed // of one record
+	fed    feed
 	failed bool // the last attempt failed, which was logged
 }
 
@@ -74,7 +75,9 @@ func (s *Store) openIndex(r *recovery) error {
 			pos = max(pos, r.own.Indexed)
 		}
 	}
-	x.pos.Store(min(max(pos, begin), s.log.end.Load()))
+	end := s.log.end.Load()
+	x.pos.Store(min(max(pos, begin), end))
+	s.log.mu.fed.begin(end)
 	x.bell.ring()
 	return nil
 }
@@ -159,7 +162,15 @@ func (x *indexer) step(stop <-chan struct{}) bool {
 	if pos >= end {
 		return false
 	}
-	err := x.indexLocked(pos, end)
+	if pos >= x.fed.to {
+		x.fed = x.s.log.take(x.fed) // it reaches end, or beyond
+	}
+	var err error
+	if pos < x.fed.from {
+		err = x.indexLocked(pos, min(end, x.fed.from))
+	} else {
+		err = x.putFed(end)
+	}
 	if err != nil && !x.failed {
 		x.s.o.Log.Warn("index is behind; queries by key miss the newest messages", "log offset", x.pos.Load(), "err", err)
 	}
@@ -217,18 +228,24 @@ func (x *indexer) records(b []byte, pos int64) (done int, err error) {
 
 // add indexes the keys of one record.
 func (x *indexer) add(m *record.Message) error {
-	if m.Transaction() == record.FlagTransactionRollback || int64(m.LogOffset) == x.last {
+	if int64(m.LogOffset) == x.last {
 		return nil
 	}
-	var err error
-	eachKey(m.Properties, func(key []byte) bool {
-		var f *indexFile
-		if f, err = x.fileFor(m); err != nil || int64(m.LogOffset) < f.EndOffset() {
-			return false
+	x.keys = keysOf(x.keys[:0], m, 0)
+	for _, k := range x.keys {
+		if err := x.put(keyed{k.hash, int64(m.LogOffset), m.StoreTime}); err != nil {
+			return err
 		}
-		err = f.put(layout.KeyHash(m.Topic, key), int64(m.LogOffset), m.StoreTime)
-		return err == nil
-	})
+	}
+	return nil
+}
+
+// put indexes a key, unless a later one is indexed already.
+func (x *indexer) put(k keyed) error {
+	f, err := x.fileFor()
+	if err == nil && k.log >= f.EndOffset() {
+		err = f.put(k.hash, k.log, k.time)
+	}
 	return err
 }
 
@@ -257,7 +274,7 @@ func eachKey(properties []byte, yield func(key []byte) bool) {
 }
 
 // fileFor returns the file that takes the next item, a new one if the last is full.
-func (x *indexer) fileFor(m *record.Message) (*indexFile, error) {
+func (x *indexer) fileFor() (*indexFile, error) {
 	var lastTime, lastOffset int64
 	if n := len(x.files); n > 0 {
 		last := x.files[n-1]

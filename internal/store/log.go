@@ -46,6 +46,7 @@ type commitLog struct {
 		permanent bool // refusal stays until the restart
 		waiting   int  // appenders in space.Wait
 		stats     Stats
+		fed       feed // for the indexer
 	}
 	refused atomic.Pointer[RefusedError] // mu.refusal for those who hold no lock
 
