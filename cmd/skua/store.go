@@ -44,7 +44,7 @@ files; settings that differ from the defaults and cannot be found out are taken 
 	p.Int32Var(&f.o.IndexItems, "index-items", 0, "entries of an index file (maxIndexNum)")
 	p.StringVar(&f.o.DelayLevels, "delay-levels", "", "delays of the levels (messageDelayLevel)")
 	p.BoolVar(&f.json, "json", false, "print JSON")
-	cmd.AddCommand(newVerifyCommand(&f), newRepairCommand(&f))
+	cmd.AddCommand(newInspectCommand(&f), newStatCommand(&f), newDumpCommand(&f), newVerifyCommand(&f), newRepairCommand(&f))
 	return cmd
 }
 

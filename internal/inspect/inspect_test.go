@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 )
@@ -98,5 +97,3 @@ func TestVerifyJavaStores(t *testing.T) {
 		})
 	}
 }
-
-var _ = slices.Sort[[]int]
