@@ -46,32 +46,17 @@ func (s *Store) openIndex(r *recovery) error {
 	s.index = x
 	x.full.Store(s.java.Index)
 	intact := !r.crashed || r.staged != nil && r.own.Boot == bootID()
-	names, err := indexNames(x.dir)
+	whole, err := x.open(r, intact)
 	if err != nil {
 		return err
-	}
-	for _, path := range names {
-		f, err := openIndexFile(s.o.Faults, path, s.o.IndexSlots, s.o.IndexItems)
-		if err != nil {
-			return err
-		}
-		if !intact && f.EndTime() >= s.java.Index {
-			f.close()
-			if err := s.o.Faults.Remove(path); err != nil {
-				return fmt.Errorf("store: %w", err)
-			}
-			s.o.Log.Info("index file was not closed before the crash; it is made again", "file", path)
-			continue
-		}
-		x.files = append(x.files, f)
 	}
 	begin, pos := int64(s.Min()), int64(0)
 	if n := len(x.files); n > 0 {
 		pos = x.files[n-1].EndOffset()
-		if !r.crashed {
+		if !r.crashed && whole {
 			x.last = pos // the file tells where its last record begins, and a clean stop indexes records as a whole
 		}
-		if intact && r.ownOK {
+		if intact && whole && r.ownOK {
 			pos = max(pos, r.own.Indexed)
 		}
 	}
@@ -80,6 +65,50 @@ func (s *Store) openIndex(r *recovery) error {
 	s.log.mu.fed.begin(end)
 	x.bell.ring()
 	return nil
+}
+
+// open opens the files up to the first one that is damaged; it removes that and those behind it, which are made again from
+// the log. whole tells that there was none.
+func (x *indexer) open(r *recovery, intact bool) (whole bool, err error) {
+	s := x.s
+	names, err := indexNames(x.dir)
+	if err != nil {
+		return false, err
+	}
+	whole = true
+	for _, path := range names {
+		f, err := openIndexFile(s.o.Faults, path, s.o.IndexSlots, s.o.IndexItems)
+		if err != nil && !errors.Is(err, errIndexSize) {
+			return false, err
+		}
+		why := err
+		switch {
+		case f == nil:
+		case !intact && f.EndTime() >= s.java.Index:
+			why = errors.New("it was not closed before the crash")
+		default:
+			var before *indexFile
+			if n := len(x.files); n > 0 {
+				before = x.files[n-1]
+			}
+			why = r.checkIndexFile(f, before)
+		}
+		if why == nil && whole {
+			x.files = append(x.files, f)
+			continue
+		}
+		if f != nil {
+			f.close()
+		}
+		if err := s.o.Faults.Remove(path); err != nil {
+			return false, fmt.Errorf("store: %w", err)
+		}
+		if whole {
+			s.o.Log.Warn("index file cannot be used; it and those behind it are made again from the log", "file", path, "why", why)
+		}
+		whole = false
+	}
+	return whole, nil
 }
 
 // indexNames lists the index files, oldest first.

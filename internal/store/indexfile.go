@@ -23,6 +23,9 @@ type indexFile struct {
 // indexReserve is the steps in which items get disk space, bytes.
 const indexReserve = 1 << 20
 
+// errIndexSize tells that an index file is not as long as it must be.
+var errIndexSize = errors.New("wrong size")
+
 // openIndexFile maps the file at path, which is created if it is not there.
 func openIndexFile(faults segment.Faults, path string, slots, items int32) (*indexFile, error) {
 	if err := faults.Changing("create", path); err != nil {
@@ -53,7 +56,7 @@ func (x *indexFile) mapIt() error {
 			return err
 		}
 	default:
-		return fmt.Errorf("it has %d bytes; with maxHashSlotNum %d and maxIndexNum %d it must have %d", info.Size(), x.Slots, x.Items, size)
+		return fmt.Errorf("%w: it has %d bytes; with maxHashSlotNum %d and maxIndexNum %d it must have %d", errIndexSize, info.Size(), x.Slots, x.Items, size)
 	}
 	x.Mem, err = unix.Mmap(int(x.file.Fd()), 0, int(size), unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
 	if err == nil {
