@@ -116,6 +116,7 @@ func (b *Broker) open(o *Options) (err error) {
 	b.notices = newNotices(b.clients, b.log)
 	do := func(work func()) { work() }
 	b.cold = sideline{newCrew(coldReaders, maxColdReads, do), b.log}
+	b.cold.fewer = b.coldReaders
 	b.admin = sideline{newCrew(adminWorkers, maxAdminRequests, do), b.log}
 	b.relays = sideline{newCrew(relayWorkers, maxAdminRequests, do), b.log}
 	o.logDurability(b.log)

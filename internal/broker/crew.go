@@ -5,8 +5,9 @@ import "sync"
 // crew does jobs on a few goroutines that exist only while there are jobs. It is safe for concurrent use.
 type crew[T any] struct {
 	do      func(T)
-	workers int // most goroutines
-	limit   int // most jobs that wait
+	workers int        // most goroutines
+	limit   int        // most jobs that wait
+	fewer   func() int // most goroutines at present, at least 1; nil: workers
 
 	mu      sync.Mutex
 	jobs    []T // guarded by mu; those from head on wait
@@ -29,25 +30,40 @@ func (c *crew[T]) add(job T) bool {
 		return false
 	}
 	c.jobs = append(c.jobs, job)
-	if c.running < c.workers {
+	if c.running < c.most() {
 		c.running++
 		c.wait.Go(c.work)
 	}
 	return true
 }
 
+// most is how many goroutines may run.
+func (c *crew[T]) most() int {
+	if c.fewer == nil {
+		return c.workers
+	}
+	return min(c.workers, c.fewer())
+}
+
 // work does jobs until none waits.
 func (c *crew[T]) work() {
 	for {
 		c.mu.Lock()
-		if c.head == len(c.jobs) {
-			c.jobs, c.head = c.jobs[:0], 0
-			if cap(c.jobs) > 1024 {
+		most := c.most()
+		if none := c.head == len(c.jobs); none || c.running > most {
+			if none {
+				c.jobs, c.head = c.jobs[:0], 0
+			}
+			if none && cap(c.jobs) > 1024 {
 				c.jobs = nil // after a burst
 			}
 			c.running--
 			c.mu.Unlock()
 			return
+		}
+		if c.running < most && len(c.jobs)-c.head > 1 { // it was less when they were added
+			c.running++
+			c.wait.Go(c.work)
 		}
 		var none T
 		job := c.jobs[c.head]

@@ -3,9 +3,11 @@ package broker
 import (
 	"bytes"
 	"maps"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"unsafe"
 
@@ -121,6 +123,37 @@ func TestCrew(t *testing.T) {
 	many.close()
 	if n := many.waiting(); n != 0 {
 		t.Errorf("%d jobs left", n)
+	}
+}
+
+// A crew of which fewer may work for a while does all jobs, with as many as may work at the time.
+func TestCrewOfFewer(t *testing.T) {
+	var most, now, seen atomic.Int32
+	c := newCrew(8, 10_000, func(int) {
+		seen.Store(max(seen.Load(), now.Add(1)))
+		now.Add(-1)
+	})
+	c.fewer = func() int { return int(most.Load()) }
+	most.Store(1)
+	for n := range 1000 {
+		c.add(n)
+	}
+	for c.waiting() > 0 {
+		runtime.Gosched()
+	}
+	if n := seen.Load(); n > 1 {
+		t.Errorf("%d worked at a time, one may", n)
+	}
+	most.Store(100)
+	for n := range 1000 {
+		c.add(n)
+		if n == 500 {
+			most.Store(2)
+		}
+	}
+	c.close()
+	if c.waiting() != 0 {
+		t.Errorf("%d jobs left", c.waiting())
 	}
 }
 

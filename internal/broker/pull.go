@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"errors"
+	"runtime"
 	"sync"
 	"time"
 
@@ -100,7 +101,7 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 	p := pulls.Get().(*pull)
 	*p = pull{b: b, call: req.Call(), topic: t, group: g, queue: t.queue(h.QueueID)}
 	p.request = store.ReadRequest{Offset: skua.QueueOffset(h.QueueOffset), MaxMessages: int(min(max(h.MaxMessages, 1), o.PullBatchMaxMessageCount)),
-		MaxBytes: int(max(h.MaxBytes, 0)), Match: match, NoWait: true}
+		MaxBytes: int(max(h.MaxBytes, 0)), Match: match, NoWait: true, Mapped: true}
 	if h.SysFlag&command.PullSuspend != 0 {
 		hold := h.SuspendTimeout
 		if !o.LongPollingEnable {
@@ -211,6 +212,14 @@ func (p *pull) attempt(mayHold bool) {
 	}
 }
 
+// coldReaders is how many reads may run beside their connections: while others send they leave processors to them.
+func (b *Broker) coldReaders() int {
+	if b.store.Crowded() {
+		return max(1, runtime.GOMAXPROCS(0)/2)
+	}
+	return coldReaders
+}
+
 // pullStatus is the status of the answer for a status of the store.
 func pullStatus(s store.Status, off skua.QueueOffset) command.Status {
 	switch s {
@@ -251,7 +260,7 @@ func (p *pull) answer(r *store.ReadResult, status command.Status) {
 	}
 	if store.Guard(func() { p.call.Reply(&p.response) }) != nil {
 		// Nothing was sent. Reading without mappings tells what can be had, or what is wrong.
-		p.request.NoWait = false
+		p.request.NoWait, p.request.Mapped = false, false
 		b.store.Read(p.queue, p.request, r)
 		p.answer(r, pullStatus(r.Status, p.request.Offset))
 	}
@@ -281,6 +290,6 @@ func (p *pull) resume() {
 	// Another one, because others may still look at p.
 	again := pulls.Get().(*pull)
 	*again = pull{b: b, call: p.call, topic: t, group: g, queue: t.queue(p.queue.ID()), request: p.request}
-	again.request.NoWait = true
+	again.request.NoWait, again.request.Mapped = true, true
 	again.attempt(false)
 }

@@ -116,9 +116,10 @@ const (
 )
 
 // Trim takes the chunks of mapped files that were not read lately out of the process, so that they no longer count as
-// its memory, and reports whether there are others. They stay in the system's cache, and may be read again at any time.
-// now is the time in ms, as for Resident.
-func (d *Disk) Trim(now int64) (more bool) {
+// its memory. They stay in the system's cache, and may be read again at any time; but those before offset old, of whatever
+// run, leave the cache, too, when they have not been read for some more seconds. It reports whether there is something
+// left to do later. now is the time in ms, as for Resident.
+func (d *Disk) Trim(now, old int64) (more bool) {
 	idle := int64(trimAfter)
 	if d.loaded.Load()*chunkSize > enough {
 		idle = trimSoon
@@ -132,11 +133,13 @@ func (d *Disk) Trim(now int64) (more bool) {
 		}
 	}
 	d.mu.Unlock()
+	waiting := false
 	for _, h := range mapped {
 		d.loaded.Add(-h.trim(now - idle))
+		waiting = h.drop(now-seenFor, old-h.key.start) || waiting
 		d.release(h)
 	}
-	return d.loaded.Load() > 0
+	return waiting || d.loaded.Load() > 0
 }
 
 // trim unloads the chunks that were last used before a time, neighbours at once, and returns how many.
@@ -155,6 +158,23 @@ func (h *handle) trim(before int64) (n int64) {
 		}
 	}
 	return n
+}
+
+// drop drops from the system's cache those of the chunks before the end of the first stop bytes that nobody has asked for
+// since a time, and reports whether there are others that somebody has asked for.
+func (h *handle) drop(before, stop int64) (others bool) {
+	for i := range min(stop, int64(len(h.mem))) / chunkSize {
+		k := &h.chunks[i]
+		switch t := max(k.seen.Load(), -k.seen.Load()); {
+		case t == 0:
+		case t > before || k.used.Load() != 0:
+			others = true
+		default:
+			k.seen.Store(0)
+			dontNeed(h.file, i*chunkSize, chunkSize)
+		}
+	}
+	return others
 }
 
 // Relax unmaps the files that were hardly used since the last call, so that their pages no longer count as the process's.

@@ -162,12 +162,12 @@ func TestTrimTakesOutWhatIsIdle(t *testing.T) {
 	if !m.Resident(0, 8*chunkSize, 1000) {
 		t.Skip("the file system does not keep what was just written in memory")
 	}
-	if d.loaded.Load() != 8 || !d.Trim(1000+trimAfter) || d.loaded.Load() != 8 {
+	if d.loaded.Load() != 8 || !d.Trim(1000+trimAfter, 0) || d.loaded.Load() != 8 {
 		t.Errorf("%d chunks, 8 were read", d.loaded.Load())
 	}
 	m.Resident(chunkSize, 1, 2000)
 	m.Resident(7*chunkSize, 1, 2000)
-	if !d.Trim(1001+trimAfter) || d.loaded.Load() != 2 {
+	if !d.Trim(1001+trimAfter, 0) || d.loaded.Load() != 2 {
 		t.Errorf("%d chunks, 2 were read lately", d.loaded.Load())
 	}
 	if !bytes.Equal(m.View(0, 8*chunkSize), fill('a', 8*chunkSize)) {
@@ -179,7 +179,7 @@ func TestTrimTakesOutWhatIsIdle(t *testing.T) {
 	m.Release()
 	d.Relax()
 	d.Relax()
-	if d.loaded.Load() != 0 || d.Trim(5000) {
+	if d.loaded.Load() != 0 || d.Trim(5000, 0) {
 		t.Errorf("%d chunks of a file that is not mapped", d.loaded.Load())
 	}
 }

@@ -119,6 +119,10 @@ func resident(mem []byte) bool {
 	return true
 }
 
+// willNeed asks the system to read the n bytes at off into its cache, dontNeed to drop them from it.
+func willNeed(f *os.File, off, n int64) { _ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_WILLNEED) }
+func dontNeed(f *os.File, off, n int64) { _ = unix.Fadvise(int(f.Fd()), off, n, unix.FADV_DONTNEED) }
+
 // unload takes the pages of mem, which stay in the system's cache, out of the process.
 func unload(mem []byte) { _ = unix.Madvise(mem, unix.MADV_DONTNEED) }
 

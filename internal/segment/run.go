@@ -190,6 +190,19 @@ func (r *Run) Cached(off int64) bool {
 	return r.ReadNow(b[:], off)
 }
 
+// Announce tells the system that the n bytes at off will soon be read. It does not wait for them, but may for room in the
+// queue of the disk. What is not there is passed over.
+func (r *Run) Announce(off, n int64) {
+	for n > 0 {
+		part := min(n, r.size-off%r.size)
+		if h := r.opened(off); h != nil {
+			willNeed(h.file, off-h.key.start, part)
+			r.disk.release(h)
+		}
+		off, n = off+part, n-part
+	}
+}
+
 // opened is the file that holds off, to be released, nil if there is none or it cannot be opened.
 func (r *Run) opened(off int64) *handle {
 	start := r.Start(off)

@@ -76,7 +76,7 @@ func bodies(t testing.TB, s *Store, q *Queue, from skua.QueueOffset) []string {
 	var r ReadResult
 	defer r.Release()
 	for next := from; next < q.Max(); next = r.Next {
-		readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 32, NoWait: len(all)%64 == 0}, &r)
+		readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 32, NoWait: len(all)%64 == 0, Mapped: len(all)%128 == 0}, &r)
 		if r.Status != Found || r.Err != nil {
 			t.Fatalf("read at %d: %v, %v", next, r.Status, r.Err)
 		}

@@ -2,7 +2,6 @@ package store
 
 import (
 	"errors"
-	"time"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/record"
@@ -12,18 +11,26 @@ import (
 // errWouldWait tells that something is not in memory, to a reader that must not wait for the disk.
 var errWouldWait = errors.New("store: the disk would have to be read")
 
-// load gets the records of out.spans, and reports false if with noWait it cannot.
-func (s *Store) load(out *ReadResult, noWait bool) bool {
+// load gets the records of out.spans, and reports false if it would have to wait and must not.
+func (s *Store) load(out *ReadResult, r *ReadRequest) bool {
+	if r.NoWait && s.behind(out.spans[0].log) && s.crowded.Load() {
+		s.readers.ring()
+		return false
+	}
 	var err error
-	if noWait {
-		if fault := segment.Guard(func() { err = s.gather(out, s.nowMs()) }); fault != nil {
+	if !r.Mapped {
+		err = s.gather(out, r)
+	} else if fault := segment.Guard(func() { err = s.gather(out, r) }); fault != nil {
+		if r.NoWait {
 			return false
 		}
-	} else {
-		err = s.gather(out, 0)
+		plain := *r
+		plain.Mapped = false
+		out.Release()
+		err = s.gather(out, &plain)
 	}
 	if len(out.pins) > 0 {
-		s.viewed.ring()
+		s.readers.ring()
 	}
 	if len(out.Records) == 0 {
 		out.Status = MessageWasRemoving
@@ -31,32 +38,15 @@ func (s *Store) load(out *ReadResult, noWait bool) bool {
 	return err == nil
 }
 
-// trimEvery is how often mappings are looked after while there is something in them.
-const trimEvery = 250 * time.Millisecond
-
-// trimLoop takes what is read through mappings out of the process when it is not read any more.
-func (s *Store) trimLoop() {
-	for {
-		select {
-		case <-s.done.Done():
-			return
-		case <-s.viewed.c:
-		}
-		s.viewed.answer()
-		for more := true; more; more = s.logDisk.Trim(s.nowMs()) {
-			select {
-			case <-s.done.Done():
-				return
-			case <-time.After(trimEvery):
-			}
-		}
-	}
-}
-
 // gather makes the records of out.spans views of mapped files, or reads them, neighbours at once. What the log has no
-// longer is left out; when the disk fails, the read ends before it, so that no message is passed over. now is the time in
-// ms if nothing may wait for the disk, else 0; errWouldWait is the only error.
-func (s *Store) gather(out *ReadResult, now int64) error {
+// longer is left out; when the disk fails, the read ends before it, so that no message is passed over. The only error is
+// errWouldWait.
+func (s *Store) gather(out *ReadResult, r *ReadRequest) error {
+	now := int64(0)
+	if r.Mapped {
+		now = s.nowMs()
+	}
+	announced := false
 	room, free := 0, []byte(nil)
 	for _, sp := range out.spans {
 		room += int(sp.size)
@@ -74,11 +64,18 @@ func (s *Store) gather(out *ReadResult, now int64) error {
 				free = out.takeBuffer(room)
 			}
 			b, free = free[:n:n], free[n:]
-			err = s.log.fetch(b, first.log, now == 0)
+			err = s.log.fetch(b, first.log, false)
 		}
 		room -= int(n)
 		if err == errWouldWait {
-			return err
+			if r.NoWait {
+				return err
+			}
+			if !announced {
+				announced = true
+				s.announce(out.spans[i:])
+			}
+			err = s.log.fetch(b, first.log, true)
 		}
 		if err != nil && !errors.Is(err, segment.ErrOutside) {
 			out.Err, out.Next = err, skua.QueueOffset(first.off)

@@ -177,7 +177,7 @@ func TestReadersWhileFilesGo(t *testing.T) {
 			defer r.Release()
 			// Reads from the beginning, again and again, until all that can go is gone.
 			for next, last := skua.QueueOffset(0), false; ; next = r.Next {
-				readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 32, NoWait: reader%2 == 0}, &r)
+				readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 32, NoWait: reader%2 == 0, Mapped: reader > 1}, &r)
 				err := Guard(func() {
 					err := whole(r.Records, next)
 					if err != nil {

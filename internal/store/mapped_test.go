@@ -37,7 +37,7 @@ func warmUp(s *Store, q *Queue, r ReadRequest, out *ReadResult) {
 func TestMappedReadOutlivesRetention(t *testing.T) {
 	s, q := filesOnly(t, 2000)
 	var got ReadResult
-	warmUp(s, q, ReadRequest{Offset: 10, MaxMessages: 5, NoWait: true}, &got)
+	warmUp(s, q, ReadRequest{Offset: 10, MaxMessages: 5, NoWait: true, Mapped: true}, &got)
 	if len(got.pins) == 0 || got.buf != nil {
 		t.Errorf("%d mappings, buffer %v: nothing is mapped", len(got.pins), got.buf != nil)
 	}
@@ -66,7 +66,7 @@ func TestMappedReadOutlivesRetention(t *testing.T) {
 
 func TestMappedFaultFallsBack(t *testing.T) {
 	s, q := filesOnly(t, 2000)
-	r := ReadRequest{Offset: 100, MaxMessages: 32, NoWait: true}
+	r := ReadRequest{Offset: 100, MaxMessages: 32, NoWait: true, Mapped: true}
 	var got ReadResult
 	warmUp(s, q, r, &got)
 	e, _ := q.Entry(110)
@@ -82,6 +82,7 @@ func TestMappedFaultFallsBack(t *testing.T) {
 		t.Errorf("%v with %d records, next %d", got.Status, len(got.Records), got.Next)
 	}
 	r.NoWait = false
+	got.Release()
 	s.Read(q, r, &got)
 	if got.Err == nil || int(got.Next) > 100+len(got.Records) {
 		t.Errorf("%v, %d records, next %d, %v: a message would be passed over", got.Status, len(got.Records), got.Next, got.Err)
@@ -94,7 +95,7 @@ func TestMappedReadDoesNotAllocate(t *testing.T) {
 	var out ReadResult
 	off := skua.QueueOffset(0)
 	read := func() {
-		readBoth(s, q, ReadRequest{Offset: off, MaxMessages: 32, NoWait: true}, &out)
+		readBoth(s, q, ReadRequest{Offset: off, MaxMessages: 32, NoWait: true, Mapped: true}, &out)
 		off = (off + 32) % 1900
 	}
 	for range 200 {

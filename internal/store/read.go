@@ -56,12 +56,13 @@ type ReadRequest struct {
 	MaxBytes    int                       // of records; 0: no limit but Java's
 	Match       func(tagsCode int64) bool // nil: all
 	// NoWait makes the Read one that does not wait for the disk, for goroutines that must not block: it is WouldWait if what
-	// it needs is not in memory. Its records may be views of mapped files, to be touched in Guard only.
+	// it needs is not in memory, or if it is far behind while others send, see Crowded.
 	NoWait bool
+	Mapped bool // records may be views of mapped files, to be touched in Guard only
 }
 
 // Guard calls f, which may touch records of a Mapped read, and returns an error if a disk that fails let it down in the
-// middle. A Read that may wait then gets what can be had, and tells what is wrong.
+// middle. A Read that is not Mapped then gets what can be had, and tells what is wrong.
 func Guard(f func()) error { return segment.Guard(f) }
 
 // ReadResult holds records. It is reused by passing it again. A result must not be copied while it holds records, nor
@@ -126,9 +127,10 @@ func (s *Store) Hot(q *Queue, off skua.QueueOffset) bool {
 }
 
 // inMemory is Java's guess whether a record is in memory: it is among the newest that could fill 40 % of it.
-func (s *Store) inMemory(log int64) bool {
-	return s.log.end.Load()-log <= memorySize()/100*int64(s.o.AccessInMemoryRatio)
-}
+func (s *Store) inMemory(log int64) bool { return s.log.end.Load()-log <= s.memorySpan() }
+
+// memorySpan is how many of the newest bytes of the log are taken to be in memory.
+func (s *Store) memorySpan() int64 { return memorySize() / 100 * int64(s.o.AccessInMemoryRatio) }
 
 var memorySize = sync.OnceValue(func() int64 {
 	var info unix.Sysinfo_t
@@ -203,7 +205,7 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 		}
 	}
 	out.Next = skua.QueueOffset(next)
-	if len(out.spans) > 0 && !s.load(out, r.NoWait) {
+	if len(out.spans) > 0 && !s.load(out, &r) {
 		out.Release()
 		out.Status, out.Next = WouldWait, r.Offset
 		return

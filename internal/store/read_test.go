@@ -66,7 +66,7 @@ func TestReadAgainstTwin(t *testing.T) {
 	q := s.Queue("T", 0)
 	w := &twin{}
 	compare := func() {
-		r := ReadRequest{Offset: skua.QueueOffset(rnd.IntN(len(w.size)+5) - 2), MaxMessages: rnd.IntN(70) - 1, NoWait: rnd.IntN(2) == 0}
+		r := ReadRequest{Offset: skua.QueueOffset(rnd.IntN(len(w.size)+5) - 2), MaxMessages: rnd.IntN(70) - 1, NoWait: rnd.IntN(2) == 0, Mapped: rnd.IntN(2) == 0}
 		if rnd.IntN(3) == 0 {
 			r.MaxBytes = rnd.IntN(20000)
 		}
@@ -132,7 +132,7 @@ func TestReadersAndWriters(t *testing.T) {
 			var r ReadResult
 			defer r.Release()
 			for deadline := time.Now().Add(20 * time.Second); next < each && time.Now().Before(deadline); {
-				readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 7, NoWait: id != 0}, &r)
+				readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 7, NoWait: id != 0, Mapped: id != 1}, &r)
 				for _, b := range r.Records {
 					m, _, err := record.Decode(b)
 					if err != nil || m.QueueOffset != next || string(m.Body) != fmt.Sprint(next) {

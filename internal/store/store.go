@@ -37,9 +37,12 @@ type Store struct {
 	pending pendingList
 	waiters waiterList
 	busy    bell // rung when anything was appended
-	viewed  bell // rung when a mapping was read
+	readers bell // rung when somebody reads the files of the log
 
 	extended bool // queues that are found may have extensions
+
+	far     int64       // see behind
+	crowded atomic.Bool // see Crowded
 
 	flusher   flusher
 	index     *indexer
@@ -66,7 +69,7 @@ func Open(o Options) (*Store, error) {
 	}
 	s := &Store{
 		o: o, logDisk: segment.NewDisk(openSegments, o.Faults), queueDisk: segment.NewDisk(openQueueFiles, o.Faults),
-		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), viewed: newBell(), diskCheck: make(chan chan struct{}),
+		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), readers: newBell(), far: farBehind, diskCheck: make(chan chan struct{}),
 	}
 	s.retention.Store(&o.Retention)
 	if err := s.open(); err != nil {
@@ -78,7 +81,7 @@ func Open(o Options) (*Store, error) {
 	s.start(s.reserveLoop)
 	s.start(s.flushLoop)
 	s.start(s.keepLoop)
-	s.start(s.trimLoop)
+	s.start(s.readersLoop)
 	if s.index != nil {
 		s.start(s.indexLoop)
 	}
