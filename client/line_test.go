@@ -3,8 +3,10 @@ package client
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
 )
 
 // idleLine returns a line of a member that pulls nothing.
@@ -129,5 +131,34 @@ func TestReadAheadLimits(t *testing.T) {
 		if got := l.fullLocked(); got != test.full {
 			t.Errorf("%s: full is %v", test.name, got)
 		}
+	}
+}
+
+// A record of a batch queue holds several messages; those before the offset that was asked for are left out.
+func TestUnwrapBatch(t *testing.T) {
+	l := idleLine(t)
+	var err error
+	if l.sub, err = newSubscription(Subscription{Topic: "t", Tags: "A"}, time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	var body []byte
+	for i := range 5 {
+		tag := "TAGS\x01" + string("AB"[i/4]) + "\x02"
+		body = record.AppendBatchItem(body, record.BatchItem{Flag: int32(i), Body: []byte{'a' + byte(i)}, Properties: []byte(tag)})
+	}
+	rec := record.Append(nil, &record.Message{Topic: []byte("t"), QueueOffset: 7, SysFlag: record.FlagInnerBatch | record.FlagNeedUnwrap, Body: body,
+		Properties: []byte("INNER_NUM\x015\x02")})
+	got, err := l.decode(rec, 8)
+	if err != nil || len(got) != 3 {
+		t.Fatalf("%d messages, %v", len(got), err)
+	}
+	for i, m := range got {
+		if m.Offset != skua.QueueOffset(8+i) || string(m.Body) != string("bcd"[i]) || m.Flag != int32(1+i) || m.Tag() != "A" || m.SysFlag != 0 {
+			t.Errorf("message %d: %+v", i, m)
+		}
+	}
+	rec = record.Append(nil, &record.Message{Topic: []byte("t"), SysFlag: record.FlagInnerBatch, Body: []byte("garbage")})
+	if _, err := l.decode(rec, 0); err == nil {
+		t.Error("a batch of garbage is taken")
 	}
 }

@@ -161,7 +161,7 @@ func (l *line) advance(epoch int, next skua.QueueOffset, from skua.BrokerID) {
 // arrived files the messages of an answer and goes on pulling.
 func (l *line) arrived(epoch int, a *answer) {
 	m := l.m
-	messages, err := l.decode(a.body)
+	messages, err := l.decode(a.body, skua.QueueOffset(a.asked))
 	if err != nil {
 		l.failed(epoch, fmt.Errorf("%s sent what is no message: %w", a.addr, err), m.c.o.pullError)
 		return
@@ -241,8 +241,9 @@ func (l *line) later(epoch int, pause time.Duration) {
 	time.AfterFunc(pause, func() { l.m.tasks.start(func() { l.pull(epoch) }) })
 }
 
-// decode reads the records of an answer, and leaves out those that the subscription does not want.
-func (l *line) decode(body []byte) ([]*Received, error) {
+// decode reads the records of an answer, and leaves out what the subscription does not want. from is the offset that was
+// asked for; a record that is a batch may begin before it.
+func (l *line) decode(body []byte, from skua.QueueOffset) ([]*Received, error) {
 	messages := make([]*Received, 0, l.m.limits.batch)
 	for len(body) > 0 {
 		r, n, err := record.Decode(body)
@@ -254,9 +255,34 @@ func (l *line) decode(body []byte) ([]*Received, error) {
 		if m.SysFlag&compressedFlag != 0 {
 			inflate(l.m.c.log, m)
 		}
+		if m.SysFlag&record.FlagInnerBatch != 0 {
+			if messages, err = l.unwrap(messages, m, from); err != nil {
+				return nil, err
+			}
+			continue
+		}
 		if l.sub.matches(m) {
 			messages = append(messages, m)
 		}
+	}
+	return messages, nil
+}
+
+// unwrap appends the messages that a record holds, from an offset on: those of a batch queue keep batches whole.
+func (l *line) unwrap(messages []*Received, batch *Received, from skua.QueueOffset) ([]*Received, error) {
+	off := batch.Offset
+	err := record.EachBatchItem(batch.Body, func(it record.BatchItem) bool {
+		m := *batch
+		m.Offset, m.Flag, m.Body, m.properties = off, it.Flag, it.Body, it.Properties
+		m.SysFlag &^= record.FlagInnerBatch | record.FlagNeedUnwrap
+		if off >= from && l.sub.matches(&m) {
+			messages = append(messages, &m)
+		}
+		off++
+		return true
+	})
+	if err != nil {
+		return nil, fmt.Errorf("batch at offset %d: %w", batch.Offset, err)
 	}
 	return messages, nil
 }

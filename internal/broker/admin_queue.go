@@ -34,8 +34,10 @@ func (b *Broker) queryQueue(f *wire.Frame) {
 	case h.Group != "":
 		body.FilterData = "No consumer online: " + h.Group + " subscribes nothing of " + h.Topic
 	}
+	last := skua.LogOffset(-1)
 	for off := max(h.Index, q.Min()); off < q.Max() && len(body.Entries) < int(min(h.Count, maxQueueUnits)); off++ {
-		if e, ok := q.Entry(off); ok {
+		if e, ok := q.Entry(off); ok && e.LogOffset != last { // several messages of a batch queue lie in one record
+			last = e.LogOffset
 			body.Entries = append(body.Entries, command.ConsumeQueueUnit{Offset: e.LogOffset, Size: e.Size, TagsCode: e.TagsCode,
 				Eval: wanted != nil && (wanted.match == nil || wanted.match(e.TagsCode))})
 		}

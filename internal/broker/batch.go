@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"strconv"
+
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/record"
@@ -9,9 +11,11 @@ import (
 // maxBatchMessages bounds the messages of a batch; the store writes them in one go.
 const maxBatchMessages = 100_000
 
-// unpack makes a batch ready to be stored: each of its messages becomes a record of its own, with the properties that it
-// came with and all else in common. The properties of the batch as a whole are not stored.
-func (s *sending) unpack(body []byte) error {
+// maxInnerMessages bounds those of a batch that is stored as one record: queue entries have 16 bits for their number.
+const maxInnerMessages = 1<<15 - 1
+
+// checkBatch makes the checks that concern batches of either kind.
+func (s *sending) checkBatch() error {
 	name := s.topic.Name
 	switch {
 	case len(name) > skua.MaxTopicName:
@@ -20,6 +24,42 @@ func (s *sending) unpack(body []byte) error {
 		return refusalf(command.StatusMessageIllegal, "batch request does not support retry group %s", name)
 	case s.edited.level > 0:
 		return refusalf(command.StatusMessageIllegal, "the message is illegal: a batch cannot be delayed")
+	}
+	return nil
+}
+
+// pack makes a batch ready to be stored as it is, in one record, which takes as many offsets of its queue as it holds
+// messages. Its properties are those of the batch as a whole; consumers take it apart.
+func (s *sending) pack(body []byte) error {
+	if err := s.checkBatch(); err != nil {
+		return err
+	}
+	n := 0
+	err := record.EachBatchItem(body, func(record.BatchItem) bool {
+		n++
+		return n <= maxInnerMessages
+	})
+	switch {
+	case err != nil:
+		return refusalf(command.StatusMessageIllegal, "the message is illegal: %v", err)
+	case n == 0:
+		return refusalf(command.StatusMessageIllegal, "the message is illegal: the batch is empty")
+	case n > maxInnerMessages:
+		return refusalf(command.StatusMessageIllegal, "the message is illegal: the batch has more than %d messages", maxInnerMessages)
+	}
+	s.edited.finish(s.b, s.b.options.Load())
+	s.edited.out = record.AppendProperty(s.edited.out, skua.PropInnerNum, strconv.Itoa(n))
+	s.message.Properties = s.edited.out
+	s.message.SysFlag |= record.FlagInnerBatch | record.FlagNeedUnwrap
+	s.list = append(s.list[:0], &s.message)
+	return nil
+}
+
+// unpack makes a batch ready to be stored: each of its messages becomes a record of its own, with the properties that it
+// came with and all else in common. The properties of the batch as a whole are not stored.
+func (s *sending) unpack(body []byte) error {
+	if err := s.checkBatch(); err != nil {
+		return err
 	}
 	s.items = s.items[:0]
 	err := record.EachBatchItem(body, func(it record.BatchItem) bool {

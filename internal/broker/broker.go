@@ -122,6 +122,13 @@ func (b *Broker) open(o *Options) (err error) {
 	o.logDurability(b.log)
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived = b.log, levels.tagsCode, b.arrived
+	saved := b.topicFiles(o).batched() // topics need the store, and the store needs to know this of the topics
+	so.Batched = func(topic string) bool {
+		if b.topics == nil {
+			return saved(topic)
+		}
+		return b.topics.batched(topic)
+	}
 	if b.store, err = store.Open(so); err != nil {
 		return withUser(err)
 	}
@@ -154,11 +161,10 @@ func withUser(err error) error {
 	return fmt.Errorf("%w: the broker runs as user %s (%d), give the directory to that user or choose another", err, name, os.Getuid())
 }
 
-// endOf is the offset that the next message of a queue will have; 0 if the topic is unknown, or of a kind whose queues
-// this release cannot read.
+// endOf is the offset that the next message of a queue will have; 0 if the topic is unknown.
 func (b *Broker) endOf(topic string, queue int32) skua.QueueOffset {
 	t := b.topics.find(topic)
-	if t == nil || t.batched || int(queue) >= len(t.queues) {
+	if t == nil || int(queue) >= len(t.queues) {
 		return 0
 	}
 	return t.queue(queue).Max()

@@ -136,6 +136,8 @@ type Options struct {
 	MappedFileSizeCommitLog int32 `key:"mappedFileSizeCommitLog" default:"1073741824" unit:"bytes"`
 	// Size of a consume queue file, a multiple of 20.
 	MappedFileSizeConsumeQueue int32 `key:"mappedFileSizeConsumeQueue" default:"6000000" unit:"bytes"`
+	// Size of a file of the queues of topics with queue.type=BatchCQ, a multiple of 46. The key is spelled as in Java.
+	MapperFileSizeBatchConsumeQueue int32 `key:"mapperFileSizeBatchConsumeQueue" default:"13800000" unit:"bytes"`
 	// Keep the store time and the filter bit map of messages beside their queue entries, in consumequeue_ext.
 	EnableConsumeQueueExt bool `key:"enableConsumeQueueExt" default:"false"`
 	// Length of each of these files. A directory must be opened with the length that it was made with.
@@ -294,6 +296,7 @@ func (o *Options) store() store.Options {
 		CheckSeals:     o.ForceVerifyPropCRC,
 	}
 	s.ExtensionSize = int64(o.MappedFileSizeConsumeQueueExt)
+	s.BatchQueueSize = int64(o.MapperFileSizeBatchConsumeQueue)
 	s.CommitLogDirs = paths(o.StorePathCommitLog)
 	if len(s.CommitLogDirs) > 1 { // otherwise Java does not look at them
 		s.ReadOnlyDirs = paths(o.ReadOnlyCommitLogStorePaths)

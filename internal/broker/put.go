@@ -26,7 +26,7 @@ func (b *Broker) put(t *topic, ms []*record.Message, level int, scratch *[]byte)
 		b.stats.refused(int64(len(ms)))
 		return r, err
 	}
-	b.stats.stored(t.counters, int64(len(ms)), int64(r.End-r.LogOffset))
+	b.stats.stored(t.counters, r.Messages, int64(r.End-r.LogOffset))
 	return r, nil
 }
 

@@ -18,11 +18,8 @@ import (
 
 const faq = "\nSee https://rocketmq.apache.org/docs/bestPractice/06FAQ for further details."
 
-// Bits of a message's system flag that the broker itself sets or refuses.
-const (
-	flagMultiTags  int32 = 0x2  // the topic filters by several tags
-	flagInnerBatch int32 = 0x80 // a batch that is stored as one record
-)
+// flagMultiTags in a message's system flag says that its topic filters by several tags.
+const flagMultiTags int32 = 0x2
 
 // sending is a send on its way through the broker. Everything that outlives the handler is memory of its own, which is
 // used again: a send allocates nothing.
@@ -107,9 +104,6 @@ func (b *Broker) admit(req *wire.Frame, h *command.SendHeader) (*topic, error) {
 	if h.QueueID < 0 {
 		h.QueueID = rand.Int32N(t.WriteQueues)
 	}
-	if t.batched {
-		return nil, refusalf(command.StatusSystemError, "topic[%s] has queue.type=%s, which this release of Skua cannot write: send to a topic with queue.type=SimpleCQ", t.Name, queueBatch)
-	}
 	return t, nil
 }
 
@@ -188,7 +182,9 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	if err := s.check(h); err != nil {
 		return err
 	}
-	if h.Batch {
+	if h.Batch && s.topic.batched && s.edited.unique() != nil {
+		err = s.pack(req.Body)
+	} else if h.Batch {
 		err = s.unpack(req.Body)
 	} else {
 		err = s.complete(req, h)
@@ -209,6 +205,9 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	}
 	s.header.MsgID = s.ids
 	s.header.TransactionID = s.edited.unique()
+	if s.message.SysFlag&record.FlagInnerBatch != 0 {
+		s.header.BatchUniqID = s.edited.unique()
+	}
 	o := s.b.options.Load()
 	s.header.Region, s.header.TraceOn = o.RegionID, o.TraceOn
 	// The rest may happen on another goroutine: s belongs to it.
@@ -226,8 +225,8 @@ func (s *sending) check(h *command.SendHeader) error {
 		return refusalf(command.StatusNoPermission, "the broker[%s] sending transaction message is forbidden: this release of Skua has no transactions", o.BrokerIP1)
 	case e.timer != "" && e.level == 0:
 		return refusalf(command.StatusSystemError, "accurate timer message is not enabled, timerWheelEnable is false: this release of Skua has delay levels but no property %s", e.timer)
-	case s.message.SysFlag&flagInnerBatch != 0 || e.innerBatch:
-		return refusalf(command.StatusMessageIllegal, "the message is illegal: it is a batch in one record (INNER_NUM), but topic[%s] is not of queue.type=%s", s.topic.Name, queueBatch)
+	case s.message.SysFlag&record.FlagInnerBatch != 0 || e.innerBatch:
+		return refusalf(command.StatusMessageIllegal, "the message is illegal: it says that it is a batch in one record (INNER_NUM); send a batch to a topic of queue.type=%s, the broker then makes one", queueBatch)
 	case s.topic.keyed && !e.keys:
 		return refusalf(command.StatusMessageIllegal, "Required message key is missing")
 	}

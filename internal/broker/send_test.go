@@ -3,6 +3,7 @@ package broker_test
 import (
 	"bytes"
 	"fmt"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -110,7 +111,15 @@ func TestSendChecks(t *testing.T) {
 		{"queue beyond the last", 29, "request queueId[4] is illegal, TopicConfig [topicName=T, readQueueNums=4, writeQueueNums=4, perm=RW-, topicFilterType=SINGLE_TAG, topicSysFlag=0, order=false, attributes={}] Producer: 127.0.0.1:", func(h *command.SendHeader) { h.QueueID = 4 }, nil},
 		{"no queue to choose", 29, "request queueId[-1] is illegal", func(h *command.SendHeader) { h.Topic, h.QueueID = []byte("NoQueues"), -1 }, nil},
 		{"no key", 13, "Required message key is missing", func(h *command.SendHeader) { h.Topic = []byte("Keyed") }, nil},
-		{"batch queue", 1, "topic[Batched] has queue.type=BatchCQ", func(h *command.SendHeader) { h.Topic = []byte("Batched") }, nil},
+		{"batch of garbage in one record", 13, "the message is illegal: record: batch is malformed", func(h *command.SendHeader) {
+			h.Batch, h.Topic, h.Properties = true, []byte("Batched"), properties("UNIQ_KEY", "A")
+		}, []byte("garbage")},
+		{"empty batch in one record", 13, "the message is illegal: the batch is empty", func(h *command.SendHeader) {
+			h.Batch, h.Topic, h.Properties = true, []byte("Batched"), properties("UNIQ_KEY", "A")
+		}, []byte{}},
+		{"one record that says it is a batch", 13, "the message is illegal: it says that it is a batch in one record", func(h *command.SendHeader) {
+			h.Topic, h.Properties = []byte("Batched"), properties("INNER_NUM", "5")
+		}, nil},
 		{"half message", 16, "the broker[127.0.0.1] sending transaction message is forbidden", func(h *command.SendHeader) { h.Properties = properties("TRAN_MSG", "true") }, nil},
 		{"half message by its flag", 16, "the broker[127.0.0.1] sending transaction message is forbidden", func(h *command.SendHeader) { h.SysFlag = 4 }, nil},
 		{"timed message", 1, "accurate timer message is not enabled, timerWheelEnable is false", func(h *command.SendHeader) { h.Properties = properties("TIMER_DELAY_SEC", "1") }, nil},
@@ -219,6 +228,42 @@ func TestSendBatch(t *testing.T) {
 	}
 	if got := string(stored[1].Properties); got != string(properties("TAGS", "A", "POP_CK", "kept")) {
 		t.Errorf("properties of a batched message were changed: %q", got)
+	}
+}
+
+// A topic with batch queues keeps a batch in one record, which takes as many offsets as it holds messages.
+func TestSendBatchToBatchQueue(t *testing.T) {
+	d := openDoor(t)
+	d.peer.createTopic("Batched", 1, "+queue.type=BatchCQ")
+	batch := func(properties []string, bodies ...string) command.SendResponse {
+		h := sendHeader("Batched", properties...)
+		h.Batch = true
+		return sendResponse(t, d.peer.must(command.SendBatchMessage, h, batchBody(bodies...)))
+	}
+	if r := batch([]string{"UNIQ_KEY", "CAFE", "WAIT", "true"}, "a", "b", "c"); r.QueueOffset != 0 || string(r.BatchUniqID) != "CAFE" || len(r.MsgID) != 32 {
+		t.Errorf("answer %+v", r)
+	}
+	if r := batch(nil, "d", "e"); r.QueueOffset != 3 || r.BatchUniqID != nil || len(r.MsgID) != 65 {
+		t.Errorf("answer for a batch without a unique key %+v", r)
+	}
+	if _, off := d.peer.send("Batched", "f"); off != 5 {
+		t.Errorf("single message at %d", off)
+	}
+	stored := d.peer.stored("Batched")
+	if len(stored) != 4 || stored[0].SysFlag != record.FlagInnerBatch|record.FlagNeedUnwrap || string(stored[0].Body) != string(batchBody("a", "b", "c")) {
+		t.Fatalf("stored %+v", stored)
+	}
+	p := record.ParseProperties(stored[0].Properties)
+	if base, err := strconv.Atoi(p["INNER_BASE"]); p["INNER_NUM"] != "3" || err != nil || base != 0 || p["UNIQ_KEY"] != "CAFE" || p["CLUSTER"] == "" {
+		t.Errorf("properties %v", p)
+	}
+	for i, off := range []skua.QueueOffset{0, 3, 4, 5} {
+		if stored[i].QueueOffset != off {
+			t.Errorf("record %d is at %d", i, stored[i].QueueOffset)
+		}
+	}
+	if answer := d.peer.must(command.GetMaxOffset, &command.OffsetHeader{Topic: []byte("Batched")}, nil); answer.Ext.String("offset") != "6" {
+		t.Errorf("queue ends at %s", answer.Ext.String("offset"))
 	}
 }
 

@@ -3,8 +3,10 @@ package broker
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"maps"
 	"os"
+	"sync"
 	"time"
 
 	"github.com/skuamq/skua/internal/command"
@@ -36,22 +38,49 @@ func (c *topicChange) apply(t *command.TopicConfigTable) {
 	t.DataVersion = c.Version
 }
 
-// replay makes the changes that a run which was killed has left in the journal. Those that are older than the file are in
-// it, or were overtaken by a Java broker.
-func (ts *topics) replay() error {
-	n, err := ts.journal.read(func(line []byte) error {
+// read returns the topics that are saved: those in the file, with the changes that a run which was killed has left in the
+// journal, and how many these are. Those that are older than the file are in it, or were overtaken by a Java broker. The
+// files stay as they are.
+func (at topicFiles) read(log *slog.Logger) (saved command.TopicConfigTable, changes int, err error) {
+	file, err := readConfig[command.TopicConfigTable](at.path, log)
+	if err != nil {
+		return saved, 0, err
+	}
+	if file != nil {
+		saved = *file
+	}
+	if saved.Topics == nil {
+		saved.Topics = map[string]command.TopicConfig{}
+	}
+	j := journal{path: at.journal}
+	changes, err = j.read(func(line []byte) error {
 		var c topicChange
 		if err := fastjson.Unmarshal(line, &c); err != nil {
 			return err
 		}
-		if c.Version.Counter > ts.saved.DataVersion.Counter {
-			c.apply(&ts.saved)
+		if c.Version.Counter > saved.DataVersion.Counter {
+			c.apply(&saved)
 		}
 		return nil
 	})
 	if err != nil {
-		return fmt.Errorf("%w; move the file away to begin without the changes that it holds", err)
+		err = fmt.Errorf("%w; move the file away to begin without the changes that it holds", err)
 	}
+	return saved, changes, err
+}
+
+// batched returns a function that reports whether the queues of a topic keep batches whole, by what is saved. It reads the
+// files when it is first called; if they cannot be read it knows of no such topic.
+func (at topicFiles) batched() func(topic string) bool {
+	table := sync.OnceValue(func() map[string]command.TopicConfig {
+		saved, _, _ := at.read(slog.New(slog.DiscardHandler)) // openTopics will tell what is wrong
+		return saved.Topics
+	})
+	return func(topic string) bool { return table()[topic].Attributes[attrQueueType] == queueBatch }
+}
+
+// replayed brings the changes that were found in the journal into the file.
+func (ts *topics) replayed(n int) error {
 	if n == 0 {
 		return ts.journal.drop()
 	}

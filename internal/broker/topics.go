@@ -38,7 +38,11 @@ func (t *topic) queue(id int32) *store.Queue {
 	if q := p.Load(); q != nil {
 		return q
 	}
-	p.CompareAndSwap(nil, t.store.Queue(t.Name, id))
+	if t.batched {
+		p.CompareAndSwap(nil, t.store.BatchQueue(t.Name, id))
+	} else {
+		p.CompareAndSwap(nil, t.store.Queue(t.Name, id))
+	}
 	return p.Load()
 }
 
@@ -80,19 +84,13 @@ type topicFiles struct {
 // openTopics reads the topics of a store from the files, which need not exist.
 func openTopics(at topicFiles, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
 	path := at.path
-	saved, err := readConfig[command.TopicConfigTable](path, log)
+	saved, changes, err := at.read(log)
 	if err != nil {
 		return nil, err
 	}
-	if saved == nil {
-		saved = new(command.TopicConfigTable)
-	}
-	ts := &topics{store: s, stats: st, log: log, path: path, saved: *saved, table: map[string]*topic{}, synced: at.synced,
+	ts := &topics{store: s, stats: st, log: log, path: path, saved: saved, table: map[string]*topic{}, synced: at.synced,
 		journal: journal{path: at.journal}, soon: make(chan struct{}, 1)}
-	if ts.saved.Topics == nil {
-		ts.saved.Topics = map[string]command.TopicConfig{}
-	}
-	if err := ts.replay(); err != nil {
+	if err := ts.replayed(changes); err != nil {
 		return nil, err
 	}
 	for name, c := range ts.saved.Topics {
@@ -135,6 +133,12 @@ func (ts *topics) newTopic(c command.TopicConfig) *topic {
 		keyed:       c.Attributes[attrCleanupPolicy] == cleanupCompaction,
 		batched:     c.Attributes[attrQueueType] == queueBatch,
 	}
+}
+
+// batched reports whether the queues of a topic keep batches whole.
+func (ts *topics) batched(name string) bool {
+	t := ts.find(name)
+	return t != nil && t.batched
 }
 
 // get returns a topic, nil if there is none. It does not allocate.

@@ -15,6 +15,7 @@ type Receipt struct {
 	End         skua.LogOffset   // behind the last record
 	QueueOffset skua.QueueOffset // of the first message
 	StoreTime   int64            // ms
+	Messages    int64            // in the records; one of a batch queue may hold several
 }
 
 // draft is the encoded form of the messages of one append, before it has its place.
@@ -98,7 +99,7 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 		}
 		m.StoreTime = now
 		n := len(d.buf)
-		if err := s.encodeRecord(d, m); err != nil {
+		if err := s.encodeRecord(d, m, q.batch && m.SysFlag&record.FlagInnerBatch != 0); err != nil {
 			return err
 		}
 		m.Size = int32(len(d.buf) - n)
@@ -118,19 +119,25 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 	return nil
 }
 
-// encodeRecord appends the record of m to d.
-func (s *Store) encodeRecord(d *draft, m *record.Message) error {
+// encodeRecord appends the record of m to d, with places for what is known only under the lock.
+func (s *Store) encodeRecord(d *draft, m *record.Message, batch bool) error {
 	m.Properties = record.WithoutSeal(m.Properties)
-	if !s.o.Seal {
+	if !s.o.Seal && !batch {
 		d.buf = record.Append(d.buf, m)
 		return nil
 	}
-	d.props = record.AppendUnsealed(d.props[:0], m.Properties)
-	if n := len(d.props); n > record.MaxProperties {
-		return refusef(PropertiesTooLarge, "the properties have %d bytes with the checksum (enabledAppendPropCRC), the limit is %d", n, record.MaxProperties)
-	}
 	own := m.Properties
-	m.Properties = d.props
+	if batch {
+		m.Properties = record.AppendWithoutBase(nil, m.Properties)
+	}
+	if s.o.Seal {
+		d.props = record.AppendUnsealed(d.props[:0], m.Properties)
+		m.Properties = d.props
+	}
+	if n := len(m.Properties); n > record.MaxProperties {
+		m.Properties = own
+		return refusef(PropertiesTooLarge, "the properties have %d bytes with those that the store adds, the limit is %d", n, record.MaxProperties)
+	}
 	d.buf = record.Append(d.buf, m)
 	m.Properties = own
 	return nil
@@ -144,6 +151,10 @@ func (s *Store) check(q *Queue, m *record.Message, body int) error {
 		return refusef(PropertiesTooLarge, "the properties have %d bytes, the limit is %d", len(m.Properties), record.MaxProperties)
 	case len(m.Topic) > math.MaxUint8 || !layout.Storable(q.topic) || string(m.Topic) != q.topic || m.QueueID != q.id:
 		return refusef(TopicInvalid, "message for %.300q queue %d, given to %.300q queue %d", m.Topic, m.QueueID, q.topic, q.id)
+	}
+	if m.SysFlag&record.FlagInnerBatch != 0 && (!q.batch || inner(m) == 0) {
+		return refusef(TopicInvalid, "the message is a batch in one record; that takes a topic with queue.type=BatchCQ and the property "+
+			"%s, a number from 1 to %d", skua.PropInnerNum, maxInner)
 	}
 	return nil
 }
@@ -167,9 +178,13 @@ func (s *Store) placeLocked(d *draft, q *Queue, ms []*record.Message, at, now in
 		m.LogOffset, m.QueueOffset = skua.LogOffset(off), 0
 		if m.Queued() {
 			m.QueueOffset = skua.QueueOffset(next)
-			next++
+			next += q.span(m)
 		}
+		r.Messages += q.span(m)
 		record.Place(b, m.QueueOffset, m.LogOffset, now)
+		if q.batch && m.SysFlag&record.FlagInnerBatch != 0 {
+			record.PutInnerBase(b[:d.size[i]], m.QueueOffset, s.o.Seal)
+		}
 		if s.o.Seal {
 			record.Seal(b[:d.size[i]])
 		}
@@ -182,7 +197,7 @@ func (s *Store) placeLocked(d *draft, q *Queue, ms []*record.Message, at, now in
 	if s.index != nil {
 		s.log.mu.fed.add(d.keys, ms, now, int64(r.End))
 	}
-	s.log.mu.stats.Messages += int64(len(ms))
+	s.log.mu.stats.Messages += r.Messages
 	s.log.mu.stats.Bytes += int64(len(d.buf))
 	if next != q.next {
 		s.enqueueLocked(d, q, ms, next)
@@ -201,10 +216,13 @@ func (s *Store) enqueueLocked(d *draft, q *Queue, ms []*record.Message, next int
 		if q.ext != nil && q.extends() {
 			tags = q.extendLocked(m, tags, d.filter(i))
 		}
-		q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
+		n := q.span(m)
+		for range n {
+			q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
+		}
 		q.maxLog = int64(m.LogOffset) + int64(m.Size)
 		if s.o.SyncFlush {
-			s.pending.push(pendingEntry{q, m.QueueOffset, d.tags[i], q.maxLog})
+			s.pending.push(pendingEntry{q, m.QueueOffset + skua.QueueOffset(n) - 1, d.tags[i], q.maxLog})
 		}
 	}
 	q.mu.Unlock()

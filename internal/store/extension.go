@@ -29,9 +29,9 @@ func (q *Queue) extensionDir() string {
 	return filepath.Join(q.store.o.Dir, layout.ExtDir, q.topic, strconv.Itoa(int(q.id)))
 }
 
-// extends reports whether new entries get an extension: with Java, too, those of light queues get none.
+// extends reports whether new entries get an extension: with Java, too, those of light queues and batch queues get none.
 func (q *Queue) extends() bool {
-	return q.store.o.Extend && !strings.HasPrefix(q.topic, skua.LMQPrefix)
+	return q.store.o.Extend && !q.batch && !strings.HasPrefix(q.topic, skua.LMQPrefix)
 }
 
 // loadExtension finds the extension files of a queue that was found, and their end.

@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -29,6 +30,12 @@ type manifest struct {
 		ID       int32
 		Min, Max skua.QueueOffset
 		Units    [][]int64 // queue offset, log offset, size, tags code
+		// Of a queue with extensions, by queue offset: the store time, and the bit map if there is one.
+		Times   map[skua.QueueOffset]int64
+		Filters map[skua.QueueOffset][]byte
+		// Of a batch queue, by queue offset of the first message: how many messages the record has.
+		Batch  bool
+		Counts map[skua.QueueOffset]int
 	}
 	Index []struct {
 		Topic, Key string
@@ -42,7 +49,7 @@ type manifest struct {
 	}
 }
 
-var javaStores = []string{"basic", "killed", "torn", "deleted", "deleted-log", "propcrc"}
+var javaStores = []string{"basic", "killed", "torn", "deleted", "deleted-log", "propcrc", "slave", "kinds"}
 
 // unpack makes a directory from a Java store, and returns options that fit it.
 func unpack(t testing.TB, variant string) (Options, manifest) {
@@ -81,6 +88,8 @@ func unpack(t testing.TB, variant string) (Options, manifest) {
 	o := small(dir)
 	// Not in the time of retention, whenever the test runs.
 	o.SegmentSize, o.DeleteWhen, o.ReservedTime = 262144, "04", 1000000*time.Hour
+	o.BatchQueueSize, o.ExtensionSize, o.Extend = 920, 65536, variant == "kinds"
+	o.Seal = variant == "propcrc"
 	return o, m
 }
 
@@ -88,29 +97,52 @@ func TestJavaStores(t *testing.T) {
 	for _, variant := range javaStores {
 		t.Run(variant, func(t *testing.T) {
 			o, m := unpack(t, variant)
+			want := m
+			for round := range 2 {
+				s := open(t, o)
+				checkManifest(t, s, want)
+				appendToAll(t, s, &want, round)
+				checkManifest(t, s, want)
+				closed(t, s)
+			}
+			// Java does not know skua/, and may take it away.
+			if err := os.RemoveAll(filepath.Join(o.Dir, layout.OwnDir)); err != nil {
+				t.Fatal(err)
+			}
 			s := open(t, o)
-			checkManifest(t, s, m)
-			// It can be appended to, closed and opened again.
-			q := s.Queue(m.Queues[0].Topic, m.Queues[0].ID)
-			for i := range 300 {
-				r, err := s.Append(q, message(q.Topic(), q.ID(), fmt.Sprint("more", i)))
-				if err != nil || r.QueueOffset != m.Queues[0].Max+skua.QueueOffset(i) {
-					t.Fatalf("append %d: %+v, %v", i, r, err)
-				}
-				if i == 0 && r.LogOffset != m.End {
-					t.Fatalf("appended at %d, the log ended at %d", r.LogOffset, m.End)
-				}
-			}
-			closed(t, s)
-			s = open(t, o)
-			if got := s.Queue(q.Topic(), q.ID()).Max(); got != m.Queues[0].Max+300 {
-				t.Fatalf("queue ends at %d after reopening", got)
-			}
-			m.End, m.Queues = s.Max(), m.Queues[1:]
-			checkManifest(t, s, m)
+			checkManifest(t, s, want)
 			closed(t, s)
 		})
 	}
+}
+
+// appendToAll adds messages to each queue, and to what is wanted of it: more than fit into a file of the queue.
+func appendToAll(t *testing.T, s *Store, m *manifest, round int) {
+	t.Helper()
+	m.Queues = slices.Clone(m.Queues)
+	for i := range m.Queues {
+		want := &m.Queues[i]
+		q := s.Queue(want.Topic, want.ID)
+		if q.Batch() != want.Batch {
+			t.Fatalf("%s %d: batch %t", want.Topic, want.ID, q.Batch())
+		}
+		for j := range 30 {
+			add := message(want.Topic, want.ID, fmt.Sprint("more", round, j))
+			if want.Batch && j%2 == 0 {
+				add = bundle(want.Topic, want.ID, 3, fmt.Sprint("more", round, j))
+			}
+			r, err := s.Append(q, add)
+			if err != nil || r.QueueOffset != want.Max {
+				t.Fatalf("append to %s %d: %+v, %v, want it at %d", want.Topic, want.ID, r, err, want.Max)
+			}
+			if round+i+j == 0 && r.LogOffset != m.End {
+				t.Fatalf("appended at %d, the log ended at %d", r.LogOffset, m.End)
+			}
+			want.Max += skua.QueueOffset(r.Messages)
+			want.Units = append(want.Units, []int64{int64(r.QueueOffset), int64(r.LogOffset), int64(add.Size), record.TagsCode(add.Properties)})
+		}
+	}
+	m.End = s.Max()
 }
 
 func checkManifest(t *testing.T, s *Store, m manifest) {
@@ -145,6 +177,17 @@ func checkManifest(t *testing.T, s *Store, m manifest) {
 			}
 			if e, ok := q.Entry(skua.QueueOffset(u[0])); !ok || int64(e.LogOffset) != u[1] || int64(e.Size) != u[2] || e.TagsCode != u[3] {
 				t.Fatalf("%s %d: entry %v, want %v", q.Topic(), q.ID(), e, u)
+			}
+			off := skua.QueueOffset(u[0])
+			if at, want := want.Times[off], want.Filters[off]; at > 0 {
+				if x, ok := q.Extension(off); !ok || x.StoreTime != at || !bytes.Equal(x.Filter, want) {
+					t.Fatalf("%s %d: extension of entry %d is %+v, %t, want %d and %x", q.Topic(), q.ID(), off, x, ok, at, want)
+				}
+			}
+			for i := range want.Counts[off] {
+				if e, ok := q.Entry(off + skua.QueueOffset(i)); !ok || int64(e.LogOffset) != u[1] {
+					t.Fatalf("%s %d: entry %d is %+v, %t, want record %d", q.Topic(), q.ID(), int(off)+i, e, ok, u[1])
+				}
 			}
 		}
 	}

@@ -16,12 +16,23 @@ import (
 func (s *Store) loadQueues() error {
 	_, err := os.Stat(filepath.Join(s.o.Dir, layout.ExtDir))
 	s.extended = err == nil
-	root := filepath.Join(s.o.Dir, layout.QueueDir)
+	return errors.Join(s.loadFolder(layout.QueueDir), s.loadFolder(layout.BatchQueueDir))
+}
+
+// loadFolder finds the queues of one kind.
+func (s *Store) loadFolder(name string) error {
+	batch := name == layout.BatchQueueDir
+	root := filepath.Join(s.o.Dir, name)
 	topics, err := readDirs(root)
 	if err != nil {
 		return err
 	}
 	for _, topic := range topics {
+		if s.o.Batched != nil && s.o.Batched(topic) != batch {
+			s.o.Log.Warn("queues are not of the kind that the topic's attribute queue.type says, and are left alone", "directory",
+				filepath.Join(root, topic))
+			continue
+		}
 		ids, err := readDirs(filepath.Join(root, topic))
 		if err != nil {
 			return err
@@ -31,7 +42,11 @@ func (s *Store) loadQueues() error {
 			if err != nil || id < 0 || strconv.FormatInt(id, 10) != name {
 				continue // none of ours
 			}
-			if err := s.Queue(topic, int32(id)).load(); err != nil {
+			q := s.queueOf(topic, int32(id), batch)
+			if q.batch != batch {
+				continue
+			}
+			if err := q.load(); err != nil {
 				return err
 			}
 		}
@@ -56,7 +71,7 @@ func readDirs(dir string) ([]string, error) {
 
 // load finds the end of the queue's entries: the first place without one in the last file that has any.
 func (q *Queue) load() error {
-	files, err := findQueueFiles(q)
+	files, err := findShelf(q)
 	if err != nil {
 		return err
 	}
@@ -66,7 +81,10 @@ func (q *Queue) load() error {
 	}
 	q.shelf = files
 	q.tailFrom = math.MaxInt64 // everything is in files
-	q.setEnd(q.endOfUnits(begin, end, q.store.o.QueueFileSize/layout.UnitSize))
+	if !q.batch {
+		end = q.endOfUnits(begin, end, q.store.o.QueueFileSize/layout.UnitSize)
+	}
+	q.setEnd(end)
 	return q.loadExtension()
 }
 

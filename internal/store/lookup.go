@@ -72,7 +72,7 @@ func (q *Queue) OffsetByTime(ms int64, upper bool) skua.QueueOffset {
 	if n == 0 {
 		return 0
 	}
-	return lo + skua.QueueOffset(n) - 1
+	return skua.QueueOffset(q.baseOf(int64(lo) + int64(n) - 1))
 }
 
 // EarliestTime is when the first message in the log was stored, ms; ok is false if the log is empty.

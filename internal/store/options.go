@@ -33,11 +33,15 @@ type Options struct {
 	CheckSeals     bool          // forceVerifyPropCRC: look at these checksums at the start; Seal implies it
 	DirectIO       DirectIO      // commitLogDirectIO; DirectAuto
 	StagingSize    int64         // bytes of <Dir>/skua/staging; 32 MiB, more if MaxMessageSize asks for it
+	BatchQueueSize int64         // mapperFileSizeBatchConsumeQueue, bytes; 13,800,000; rounded up to whole units of 46
 	Extend         bool          // enableConsumeQueueExt: queue entries get an Extension
 	ExtensionSize  int64         // mappedFileSizeConsumeQueueExt, bytes; 48 MiB
 	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
 	// it to give delayed messages their delivery time. It is called at append and during recovery with the store time.
 	TagsCode func(m *record.Message) int64
+	// Batched reports whether a topic has queue.type=BatchCQ. It is asked when a queue is found or made; nil: only the files
+	// tell. It must not call the store.
+	Batched func(topic string) bool
 	// FilterBits returns the bit map that the extension of a message's entry is to hold; nil: none does. It is called at
 	// append and during recovery, like TagsCode. The store copies what it returns.
 	FilterBits func(m *record.Message) []byte
@@ -68,6 +72,8 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.SegmentSize, 1<<30)
 	setDefault(&o.QueueFileSize, 6_000_000)
 	setDefault(&o.ExtensionSize, 48<<20)
+	setDefault(&o.BatchQueueSize, 13_800_000)
+	o.BatchQueueSize = (o.BatchQueueSize + layout.BatchUnitSize - 1) / layout.BatchUnitSize * layout.BatchUnitSize
 	setDefault(&o.IndexSlots, 5_000_000)
 	setDefault(&o.IndexItems, 20_000_000)
 	setDefault(&o.FlushInterval, 500*time.Millisecond)

@@ -19,6 +19,7 @@ type Queue struct {
 	store *Store
 	topic string
 	id    int32
+	batch bool // see batchFiles
 
 	// Guarded by Store.log.mu, as is next.
 	dirty   bool // in Store.dirty
@@ -144,7 +145,7 @@ func (q *Queue) flush() error {
 	from := q.flushed
 	b := q.tail[(from-q.tailFrom)*layout.UnitSize:]
 	if q.shelf == nil && len(b) > 0 {
-		shelf, err := findQueueFiles(q)
+		shelf, err := findShelf(q)
 		if err != nil {
 			q.mu.Unlock()
 			return err

@@ -173,6 +173,8 @@ type selection struct {
 	out      *ReadResult
 	stop     int64 // visible end of the queue
 	last     int64 // log offset of the last entry that was looked at
+	count    int   // messages that were chosen, of which one record may hold several
+	chosen   bool  // the record of the last entry is among them
 	maxBytes int
 }
 
@@ -225,6 +227,14 @@ func (sel *selection) take(b []byte, from int64) (taken int, full bool) {
 	for i := 0; i+layout.UnitSize <= len(b); i += layout.UnitSize {
 		off := from + int64(taken)
 		u, ok := layout.DecodeUnit(b[i:])
+		if ok && sel.q.batch && u.Log == sel.last && off > int64(sel.r.Offset) && !u.Filler() {
+			taken++
+			if back := sel.more(off); back > 0 {
+				return taken - back, true
+			}
+			continue
+		}
+		sel.chosen = false
 		if !ok || off >= sel.stop || (off-int64(sel.r.Offset))*layout.UnitSize > int64(max(filterBytes, sel.r.MaxMessages*layout.UnitSize)) {
 			return taken, true
 		}
@@ -246,9 +256,28 @@ func (sel *selection) take(b []byte, from int64) (taken int, full bool) {
 			out.Status = Found
 			out.spans = append(out.spans, span{u.Log, u.Size, off})
 			out.Bytes += int(u.Size)
+			sel.count++
+			sel.chosen = true
 		}
 	}
 	return taken, false
+}
+
+// more counts another message of the record of the last entry. If these are too many, the record is left out, and the read
+// goes back by as many entries and is over.
+func (sel *selection) more(off int64) (back int) {
+	if !sel.chosen {
+		return 0
+	}
+	out := sel.out
+	sel.count++
+	last := len(out.spans) - 1
+	if sel.count <= sel.r.MaxMessages || last == 0 {
+		return 0
+	}
+	record := out.spans[last]
+	out.spans, out.Bytes = out.spans[:last], out.Bytes-int(record.size)
+	return int(off-record.off) + 1
 }
 
 func (sel *selection) matches(u layout.Unit) bool {
@@ -258,7 +287,7 @@ func (sel *selection) matches(u layout.Unit) bool {
 
 // full reports whether the read ends before u. It never does before the first message.
 func (sel *selection) full(u layout.Unit) bool {
-	count, bytes := len(sel.out.spans), sel.out.Bytes
+	count, bytes := sel.count, sel.out.Bytes
 	if count == 0 {
 		return false
 	}

@@ -12,7 +12,6 @@ import (
 const (
 	maxRestored = 64 << 10 // entries of one queue that wait to be written
 	maxGap      = 1 << 24  // missing entries that are replaced by fillers
-	innerBatch  = 0x80     // SysFlag of records that live in batch queues, which this store does not make
 )
 
 // setEnd makes next the end of the queue, all of it in files.
@@ -28,12 +27,16 @@ func (q *Queue) setEnd(next int64) {
 
 // restore makes sure that the queue has the entry of m, a record that is in the log.
 func (s *Store) restore(m *record.Message) error {
-	if !m.Queued() || m.SysFlag&innerBatch != 0 || !layout.Storable(string(m.Topic)) || m.QueueID < 0 {
+	if !m.Queued() || !layout.Storable(string(m.Topic)) || m.QueueID < 0 {
 		return nil
 	}
 	q := s.queues.find(m.Topic, m.QueueID)
 	if q == nil {
-		q = s.Queue(string(m.Topic), m.QueueID)
+		topic := string(m.Topic)
+		q = s.queueOf(topic, m.QueueID, m.SysFlag&record.FlagInnerBatch != 0)
+	}
+	if m.SysFlag&record.FlagInnerBatch != 0 && !q.batch {
+		return nil // the topic was another one then
 	}
 	off := int64(m.QueueOffset)
 	if off < q.begin() {
@@ -66,8 +69,10 @@ func (s *Store) restore(m *record.Message) error {
 		}
 		tags = q.extendLocked(m, tags, filter)
 	}
-	q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
-	q.next++
+	for range q.span(m) {
+		q.tail = layout.AppendUnit(q.tail, int64(m.LogOffset), m.Size, tags)
+		q.next++
+	}
 	q.maxLog = int64(m.LogOffset) + int64(m.Size)
 	q.visible.Store(q.next)
 	if !q.dirty {
@@ -120,6 +125,7 @@ func (q *Queue) restart() error {
 
 // cut removes the entries from off on.
 func (q *Queue) cut(off int64) error {
+	off = q.baseOf(off)
 	if off < q.flushed {
 		q.tail = nil
 		if err := q.shelf.truncate(off); err != nil {

@@ -37,13 +37,25 @@ type queueFiles struct{ run *segment.Run }
 
 // dir is the folder of the queue's files.
 func (q *Queue) dir() string {
-	return filepath.Join(q.store.o.Dir, layout.QueueDir, q.topic, strconv.Itoa(int(q.id)))
+	root := layout.QueueDir
+	if q.batch {
+		root = layout.BatchQueueDir
+	}
+	return filepath.Join(q.store.o.Dir, root, q.topic, strconv.Itoa(int(q.id)))
 }
 
 // queueFolder is a queue as the folder of its files.
 type queueFolder Queue
 
 func (f *queueFolder) Folder() string { return (*Queue)(f).dir() }
+
+// findShelf finds what there is of q.
+func findShelf(q *Queue) (shelf, error) {
+	if q.batch {
+		return findBatchFiles(q)
+	}
+	return findQueueFiles(q)
+}
 
 // findQueueFiles finds the files of q.
 func findQueueFiles(q *Queue) (queueFiles, error) {

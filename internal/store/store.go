@@ -180,11 +180,19 @@ func (s *Store) nowMs() int64 { return s.o.Now().UnixMilli() }
 func (s *Store) Queue(topic string, id int32) *Queue { return s.queues.get(topic, id, s.newQueue) }
 
 func (s *Store) newQueue(topic string, id int32) *Queue {
-	q := &Queue{store: s, topic: topic, id: id}
+	q := &Queue{store: s, topic: topic, id: id, batch: s.o.Batched != nil && s.o.Batched(topic)}
 	if q.extends() {
 		q.ext = &extension{}
 	}
 	return q
+}
+
+// queueOf is Queue or BatchQueue.
+func (s *Store) queueOf(topic string, id int32, batch bool) *Queue {
+	if batch {
+		return s.BatchQueue(topic, id)
+	}
+	return s.Queue(topic, id)
 }
 
 // Topics returns the topics of which the store has queues, in no order.
@@ -218,7 +226,7 @@ func (s *Store) DeleteTopic(topic string) error {
 	s.flusher.syncAll, s.flusher.lastSync = true, time.Time{}
 	s.busy.ring()
 	if layout.Storable(topic) {
-		for _, dir := range []string{layout.QueueDir, layout.ExtDir} {
+		for _, dir := range []string{layout.QueueDir, layout.ExtDir, layout.BatchQueueDir} {
 			_ = os.Remove(filepath.Join(s.o.Dir, dir, topic)) // stays if there is something else in it
 		}
 	}
