@@ -117,6 +117,9 @@ func (m *mend) plan() error {
 		return fmt.Errorf("store: cannot repair %s: %s: put the file back from a copy or a replica, or move the files in front of "+
 			"or behind the place away", f.File, f.Detail)
 	}
+	if m.o.Cut && len(m.v.gaps) > 0 {
+		m.cut = m.v.gaps[0].off
+	}
 	bad := m.badQueues()
 	torn := m.v.torn && !d.crashed() // after a crash the next start cuts it off
 	if len(m.v.gaps) == 0 && len(bad) == 0 && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
@@ -125,8 +128,7 @@ func (m *mend) plan() error {
 	m.planStaged()
 	m.planOwn()
 	switch {
-	case m.o.Cut && len(m.v.gaps) > 0:
-		m.cut = m.v.gaps[0].off
+	case m.cut >= 0:
 		m.planCut(m.cut)
 	case torn:
 		m.planCut(m.v.end)
@@ -157,10 +159,10 @@ func (m *mend) badCheckpoint() bool {
 	return !m.d.ownOK && exists(path) || m.d.ownOK && m.d.own.Durable.End > m.v.end || m.d.java.Log > m.v.lastTime && !m.d.crashed()
 }
 
-// badQueues are the queues with findings, and those that are not there.
+// badQueues are the queues with findings, or with entries behind a cut, and those that are not there.
 func (m *mend) badQueues() (bad []*queue) {
 	for _, q := range m.v.queues {
-		if q.bad.Load() {
+		if q.bad.Load() || m.cut >= 0 && q.lastLog > m.cut {
 			bad = append(bad, q)
 		}
 	}
