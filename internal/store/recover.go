@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"time"
 
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
@@ -23,6 +24,8 @@ type recovery struct {
 	end     layout.Position
 	why     error // what ended the scan
 	read    scanner
+
+	began, report time.Time // of the scan, and of the next line about it
 }
 
 // recover finds the end of the log, makes the queues agree with it and begins a new session.
@@ -151,7 +154,14 @@ func (s *Store) maxQueued() int64 {
 func (r *recovery) scan() error {
 	size := r.s.o.SegmentSize
 	r.end = r.from
-	for {
+	r.progress()
+	if err := r.scanAhead(); err != nil {
+		return err
+	}
+	for n := 0; ; n++ {
+		if n%4096 == 4095 {
+			r.progress()
+		}
 		at := r.end.End
 		m, n, err := r.record(at)
 		if errors.Is(err, record.ErrBlank) {
@@ -175,18 +185,25 @@ func (r *recovery) scan() error {
 // record reads the record at at, from the files or, if it is not good there, from what is staged.
 func (r *recovery) record(at int64) (record.Message, int, error) {
 	m, n, err := r.read.record(at)
-	if err == nil && r.s.o.checksSeals() {
-		if b, _ := r.read.bytes(at, int64(n)); brokenSeal(b[:n], &m) {
-			err = fmt.Errorf("%w: its bytes do not have the checksum that its last property tells", record.ErrCorrupt)
-		}
-	}
-	if err == nil && (r.s.o.CheckCRC || at >= r.own.Durable.End) && !m.BodyIntact() {
-		err = fmt.Errorf("%w: the checksum of its body is %d, not %d", record.ErrCorrupt, record.CRC(m.Body), m.BodyCRC)
+	if err == nil {
+		b, _ := r.read.bytes(at, int64(n))
+		err = r.verify(b[:n], &m)
 	}
 	if err == nil || errors.Is(err, record.ErrBlank) || !r.restage(at) {
 		return m, n, err
 	}
 	return r.read.record(at)
+}
+
+// verify returns what is wrong with m, whose bytes are b, as far as checksums tell. It may be called by many at a time.
+func (r *recovery) verify(b []byte, m *record.Message) error {
+	if r.s.o.checksSeals() && brokenSeal(b, m) {
+		return fmt.Errorf("%w: its bytes do not have the checksum that its last property tells", record.ErrCorrupt)
+	}
+	if (r.s.o.CheckCRC || int64(m.LogOffset) >= r.own.Durable.End) && !m.BodyIntact() {
+		return fmt.Errorf("%w: the checksum of its body is %d, not %d", record.ErrCorrupt, record.CRC(m.Body), m.BodyCRC)
+	}
+	return nil
 }
 
 // restage copies the record at at from the ring to the files, and reports whether there was one. It is for rings of which
