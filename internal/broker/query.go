@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"math"
 	"strings"
 
 	"github.com/skuamq/skua/internal/command"
@@ -19,21 +18,17 @@ func (b *Broker) queryMessage(f *wire.Frame) {
 		h.Max = o.DefaultQueryMaxNum
 	}
 	limit := int(min(h.Max, o.MaxMsgsNumBatch))
-	end := h.End
-	if end <= 0 {
-		end = math.MaxInt64
-	}
-	out, err := b.store.Query(h.Topic, h.Key, limit, h.Begin, end)
+	out, err := b.store.Query(h.Topic, h.Key, limit, h.Begin, h.End)
 	if err != nil {
 		refuse(f, command.StatusSystemError, "the index cannot be read: %v", err)
 		return
 	}
-	header := &command.QueryMessageResponse{IndexTime: out.LastTime, IndexOffset: out.LastOffset}
 	if len(out.Records) == 0 {
-		f.Call().Reply(&wire.Response{Status: command.StatusQueryNotFound, Header: header,
+		f.Call().Reply(&wire.Response{Status: command.StatusQueryNotFound, Header: &command.QueryMessageResponse{},
 			Remark: "can not find message, maybe time range not correct"})
 		return
 	}
+	header := &command.QueryMessageResponse{IndexTime: out.LastTime, IndexOffset: out.LastOffset}
 	f.Call().Reply(&wire.Response{Header: header, Parts: out.Records})
 }
 

@@ -14,6 +14,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -267,5 +268,35 @@ func sameFiles(t *testing.T, want, got string) {
 	})
 	if err != nil {
 		t.Error(err)
+	}
+}
+
+// Java's answers to the question for an offset by time. Not among them: times before the first message of a queue whose
+// least offset Java has not corrected; there it names the message before the first one.
+func TestJavaOffsetsByTime(t *testing.T) {
+	data, err := os.ReadFile(filepath.Join("testdata", "java", "times.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	stores := map[string]*Store{}
+	for line := range strings.Lines(string(data)) {
+		var variant, topic string
+		var id int32
+		var ms int64
+		var lower, upper skua.QueueOffset
+		if n, _ := fmt.Sscan(line, &variant, &topic, &id, &ms, &lower, &upper); n != 6 {
+			continue // the comment
+		}
+		if stores[variant] == nil {
+			o, _ := unpack(t, variant)
+			stores[variant] = open(t, o)
+		}
+		q := stores[variant].Queue(topic, id)
+		if l, u := q.OffsetByTime(ms, false), q.OffsetByTime(ms, true); l != lower || u != upper {
+			t.Errorf("%s, queue %d of %s at %d: %d and %d, Java says %d and %d", variant, id, topic, ms, l, u, lower, upper)
+		}
+	}
+	if len(stores) != 2 {
+		t.Error("times.txt lacks a store")
 	}
 }

@@ -2,6 +2,7 @@ package store
 
 import (
 	"fmt"
+	"math"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -9,6 +10,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -229,4 +231,61 @@ func whole(records [][]byte, from skua.QueueOffset) error {
 		}
 	}
 	return nil
+}
+
+// Entries that were lost in the middle of a queue do not mislead the search for a time.
+func TestOffsetByTimeOverFillers(t *testing.T) {
+	var now clock
+	o := small(t.TempDir())
+	o.Now = now.read
+	s := open(t, o)
+	for i := range 6 {
+		now.Store(int64(10 + 10*i))
+		appendN(t, s, "T", 0, i, i+1)
+	}
+	q := s.Queue("T", 0)
+	filler := layout.AppendUnit(nil, 0, math.MaxInt32, 0)
+	q.mu.Lock()
+	for _, at := range []int{2, 3} { // stored at 30 and 40
+		copy(q.tail[at*layout.UnitSize:], filler)
+	}
+	q.mu.Unlock()
+	for _, c := range []struct {
+		ms           int64
+		lower, upper skua.QueueOffset
+	}{{5, 0, 0}, {15, 1, 0}, {20, 1, 1}, {21, 4, 1}, {35, 4, 1}, {50, 4, 4}, {55, 5, 4}, {60, 5, 5}, {61, 6, 5}} {
+		if lower, upper := q.OffsetByTime(c.ms, false), q.OffsetByTime(c.ms, true); lower != c.lower || upper != c.upper {
+			t.Errorf("at %d: %d and %d, want %d and %d", c.ms, lower, upper, c.lower, c.upper)
+		}
+	}
+}
+
+func TestOffsetByTimeBehindRetention(t *testing.T) {
+	var now clock
+	o := small(t.TempDir())
+	o.Now = now.read
+	s := open(t, o)
+	for i := range 3000 {
+		now.Store(int64(1000 + i/3)) // three at a time
+		appendN(t, s, "T", 0, i, i+1)
+	}
+	eventually(t, "flushed", func() bool { return s.Durable() == s.Max() && s.Behind() == 0 })
+	if err := s.SetRetention(Retention{MaxSize: 1, MaxDrops: 3}); err != nil {
+		t.Fatal(err)
+	}
+	q := s.Queue("T", 0)
+	if s.retain(false) != 3 || q.Min() == 0 {
+		t.Fatalf("queue begins at %d", q.Min())
+	}
+	for _, ms := range []int64{0, 999, 1000} {
+		if lower, upper := q.OffsetByTime(ms, false), q.OffsetByTime(ms, true); lower != q.Min() || upper != q.Min() {
+			t.Errorf("at %d: %d and %d, the queue begins at %d", ms, lower, upper, q.Min())
+		}
+	}
+	for i := int(q.Min())/3 + 1; i < 1000; i += 7 {
+		ms := int64(1000 + i)
+		if lower, upper := q.OffsetByTime(ms, false), q.OffsetByTime(ms, true); int(lower) != 3*i || int(upper) != 3*i+2 {
+			t.Errorf("at %d: %d and %d, want %d and %d", ms, lower, upper, 3*i, 3*i+2)
+		}
+	}
 }

@@ -55,24 +55,40 @@ func (q *Queue) Entry(off skua.QueueOffset) (e Entry, ok bool) {
 func (q *Queue) EarliestTime() (ms int64, ok bool) { return q.StoreTime(q.Min()) }
 
 // OffsetByTime finds an offset by time, ms. With upper false it is the first message stored at or after ms, Max if there
-// is none. With upper true it is the last one stored at or before ms, 0 if there is none. It reads the disk.
+// is none. With upper true it is the last one stored at or before ms, Min if there is none. It reads the disk.
 func (q *Queue) OffsetByTime(ms int64, upper bool) skua.QueueOffset {
 	lo, hi := q.Min(), q.Max()
 	if lo >= hi {
 		return hi
 	}
 	n := sort.Search(int(hi-lo), func(i int) bool {
-		t, ok := q.StoreTime(lo + skua.QueueOffset(i))
+		_, t, ok := q.timeFrom(lo+skua.QueueOffset(i), hi)
 		// Of an entry that cannot be read retention has just taken the record: it is old.
 		return ok && (t > ms || !upper && t == ms)
 	})
-	if !upper {
-		return lo + skua.QueueOffset(n)
+	if upper {
+		return skua.QueueOffset(q.baseOf(int64(lo) + int64(max(n-1, 0))))
 	}
-	if n == 0 {
-		return 0
+	if at, _, ok := q.timeFrom(lo+skua.QueueOffset(n), hi); ok {
+		return at
 	}
-	return skua.QueueOffset(q.baseOf(int64(lo) + int64(n) - 1))
+	return lo + skua.QueueOffset(n)
+}
+
+// timeFrom finds the first entry from off on, and before hi, that is not a filler, and when its message was stored, ms. ok
+// is false if there is none, or its message is no longer there.
+func (q *Queue) timeFrom(off, hi skua.QueueOffset) (at skua.QueueOffset, ms int64, ok bool) {
+	for ; off < hi; off++ {
+		u, err := q.unit(int64(off))
+		if err != nil {
+			break
+		}
+		if !u.Filler() {
+			ms, ok = q.store.storeTime(u.Log)
+			return off, ms, ok
+		}
+	}
+	return hi, 0, false
 }
 
 // EarliestTime is when the first message in the log was stored, ms; ok is false if the log is empty.
