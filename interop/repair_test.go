@@ -68,6 +68,9 @@ func TestRepairedStore(t *testing.T) {
 				c := dial(t, broker.Addr)
 				l.checkAround(t, c, fmt.Sprintf("%s, start %d", side, i))
 				l.write(t, c, 100)
+				if out, err := process.Run(ctx, nil, ".", *binary, "store", "verify", broker.Store); err != nil {
+					t.Errorf("verify while %s runs: %v\n%s", side, err, out)
+				}
 				if err := broker.Stop(); err != nil {
 					t.Fatal(err)
 				}

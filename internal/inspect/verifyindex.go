@@ -20,7 +20,13 @@ func (v *verifier) readIndex(ctx context.Context) error {
 		return err
 	}
 	for _, path := range slices.Sorted(maps.Keys(unknown)) {
-		v.found.add(Finding{Kind: "index", File: path, Offset: -1, Detail: unknown[path].Error()})
+		if v.d.Running {
+			continue // it is being made
+		}
+		v.found.add(Finding{Kind: "index", File: path, Offset: -1, Note: v.d.crashed(), Detail: unknown[path].Error()})
+		if v.d.crashed() {
+			continue
+		}
 		// It takes part in nothing else, but is a reason to make the index again.
 		x := &indexFile{path: path, count: 1}
 		x.bad.Store(true)
