@@ -28,17 +28,18 @@ type Dir struct {
 	Path    string
 	Running bool // a broker holds the lock
 
-	o        Options
-	log      chain
-	abort    *layout.Abort // nil after a clean stop
-	own      layout.Checkpoint
-	ownOK    bool
-	java     layout.JavaCheckpoint
-	staged   []byte // bytes of the log that only the ring has, see stagedAt
-	stagedAt int64
-	end      int64           // where the log ends by the ring's word, -1 if it does not say
-	topics   map[string]bool // those in topics.json, nil if it cannot be read
-	delays   []int64         // ms by level, from 0
+	o         Options
+	log       chain
+	abort     *layout.Abort // nil after a clean stop
+	own       layout.Checkpoint
+	ownOK     bool
+	java      layout.JavaCheckpoint
+	staged    []byte // bytes of the log that only the ring has, see stagedAt
+	stagedAt  int64
+	end       int64           // where the log ends by the ring's word, -1 if it does not say
+	lastStart int64           // start of the last file of the log that has something
+	topics    map[string]bool // those in topics.json, nil if it cannot be read
+	delays    []int64         // ms by level, from 0
 }
 
 // Open looks at the store in path. The error tells why it is none.
@@ -72,6 +73,9 @@ func Open(path string, o Options) (*Dir, error) {
 		!exists(filepath.Join(path, layout.JavaCheckpointFile)) {
 		return nil, fmt.Errorf("store: %s holds no store: neither a commit log in %s, nor queues, nor a checkpoint; "+
 			"name the directory that storePathRootDir names", path, strings.Join(d.o.LogDirs, ", "))
+	}
+	if err := d.findLast(); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	d.readTopics()
 	return d, nil

@@ -97,3 +97,20 @@ func TestVerifyJavaStores(t *testing.T) {
 		})
 	}
 }
+
+// Records that a recovery has cut off, and that are still there behind what was written since, are no part of the log.
+func TestStaleRecords(t *testing.T) {
+	dir := unpack(t, "basic")
+	d, err := Open(dir, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, before := verify(t, dir)
+	stale := appendFiller(nil, before.end+1000, 500, 1)
+	scribble(t, d.log.path(before.end), before.end-d.log.startOf(before.end), []byte("rest of a torn record"))
+	scribble(t, d.log.path(before.end), before.end+1000-d.log.startOf(before.end), stale)
+	found, after := verify(t, dir)
+	if len(found) > 0 || after.Records != before.Records || after.end != before.end || after.Notes == 0 {
+		t.Errorf("%v; %d records up to %d instead of %d up to %d", found, after.Records, after.end, before.Records, before.end)
+	}
+}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/record"
@@ -36,6 +37,7 @@ type logReader struct {
 	pool pool
 	buf  []byte
 	at   int64 // of buf in the log
+	time int64 // greatest store time of the walk, ms
 }
 
 const (
@@ -93,10 +95,13 @@ func (r *logReader) bytes(off, n, end int64) ([]byte, error) {
 
 // walk calls yield with each stretch of the log from off to end, which lie in one file, until it returns false.
 func (r *logReader) walk(off, end, fileEnd int64, yield func(stretch) bool) error {
-	for off < end {
+	for r.time = 0; off < end; {
 		s, err := r.stretch(off, end, fileEnd)
 		if err != nil {
 			return err
+		}
+		if s.kind == stretchRecord {
+			r.time = max(r.time, s.msg.StoreTime)
 		}
 		if !yield(s) || s.kind == stretchBlank {
 			return nil
@@ -118,6 +123,9 @@ func (r *logReader) stretch(off, end, fileEnd int64) (stretch, error) {
 		return s, nil
 	}
 	next, err := r.nextGood(off+1, end, fileEnd)
+	if err == nil && next < end && off >= r.d.lastStart {
+		next, err = r.notStale(next, end)
+	}
 	if err != nil {
 		return s, err
 	}
@@ -129,6 +137,33 @@ func (r *logReader) stretch(off, end, fileEnd int64) (stretch, error) {
 		}
 	}
 	return s, nil
+}
+
+// notStale is next, or end if the good record at next is older than what lies in front of it: a recovery of Java's has
+// cut it off once, which leaves the bytes where they are, and the log has not come so far again.
+func (r *logReader) notStale(next, end int64) (int64, error) {
+	s, err := r.record(next, end)
+	if err == nil && s.why == nil && s.msg.StoreTime < r.time {
+		return end, nil
+	}
+	return next, err
+}
+
+// findLast finds the last file that has a record, or a blank, at its beginning.
+func (d *Dir) findLast() error {
+	r := d.reader()
+	defer r.close()
+	for _, p := range slices.Backward(d.parts()) {
+		s, err := r.record(p.from, p.to)
+		if err != nil {
+			return err
+		}
+		if s.why == nil || s.kind == stretchBlank {
+			d.lastStart = p.from
+			return nil
+		}
+	}
+	return nil
 }
 
 // record reads the record at off. Where there is none the stretch has a reason, which a blank has, too.

@@ -121,7 +121,7 @@ func (m *mend) plan() error {
 		m.cut = m.v.gaps[0].off
 	}
 	bad := m.badQueues()
-	torn := m.v.torn && !d.crashed() // after a crash the next start cuts it off
+	torn := m.v.torn && !d.crashed() && m.behind() // else the next start cuts it off, or it is no matter
 	if len(m.v.gaps) == 0 && len(bad) == 0 && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
 		return nil
 	}
@@ -152,6 +152,12 @@ func (m *mend) plan() error {
 	}
 	m.planIndex()
 	return m.planMarks()
+}
+
+// behind reports whether the log is known to have been longer.
+func (m *mend) behind() bool {
+	return m.d.ownOK && m.d.own.Durable.End > m.v.end ||
+		slices.ContainsFunc(m.v.queues, func(q *queue) bool { return q.lastLog > m.v.end })
 }
 
 func (m *mend) badCheckpoint() bool {

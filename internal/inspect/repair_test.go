@@ -125,6 +125,10 @@ var damages = []struct {
 	{"end of a file", "damage", func(t testing.TB, dir string) {
 		scribble(t, first(t, dir, "commitlog/0*"), 200_000, garbage(62_144))
 	}},
+	{"last record", "entry", func(t testing.TB, dir string) {
+		at := int64(834713-3*262144) - 60
+		scribble(t, first(t, dir, "commitlog/0*786432"), at, garbage(60))
+	}},
 	{"queue offset", "entry", func(t testing.TB, dir string) {
 		at, _ := thirdRecord(t, dir)
 		scribble(t, first(t, dir, "commitlog/0*"), at+20, []byte{0, 0, 0, 0, 0, 0, 0x7F, 1})

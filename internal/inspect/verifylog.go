@@ -2,7 +2,9 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -89,6 +91,9 @@ func (w *worker) part(i int, p part) error {
 		t.off = s.off + s.n
 		return true
 	})
+	if v.d.Running && errors.Is(err, fs.ErrNotExist) {
+		return nil // retention was quicker
+	}
 	if err != nil {
 		return err
 	}
@@ -156,8 +161,8 @@ func (v *verifier) judgeEnd(t tail, last bool) {
 	if v.d.Running {
 		return
 	}
-	v.found.add(Finding{Kind: "torn", File: t.part.file.path, Offset: t.off - t.part.file.start, Log: t.off, Note: v.d.crashed(),
-		Detail: fmt.Sprintf("behind the last record there is something that is none: %v; a start cuts it off", t.why)})
+	v.found.add(Finding{Kind: "torn", File: t.part.file.path, Offset: t.off - t.part.file.start, Log: t.off, Note: true,
+		Detail: fmt.Sprintf("behind the last record there is something that is none: %v; a crash may have left it, a start cuts it off", t.why)})
 }
 
 // path is the path of the file with an offset.
