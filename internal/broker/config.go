@@ -44,7 +44,8 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 	}
 	b.settings.mu.Lock()
 	defer b.settings.mu.Unlock()
-	next := *b.options.Load()
+	before := b.options.Load()
+	next := *before
 	for _, p := range source.Pairs {
 		if status, err := change(&next, p.Key, p.Value); err != nil {
 			refuse(f, status, "%v", err)
@@ -64,7 +65,10 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		return
 	}
 	b.options.Store(&next)
-	b.store.CheckDisk() // somebody who makes room is not to wait for the next look
+	if next.KeepOptions != before.KeepOptions { // somebody who makes room is not to wait for the next look
+		b.store.Retain()
+		b.store.CheckDisk()
+	}
 	b.settings.version = b.settings.version.Next(b.now().UnixMilli())
 	var keys []string
 	for _, p := range source.Pairs {

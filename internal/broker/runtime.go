@@ -78,9 +78,12 @@ func (b *Broker) addStore(t map[string]string) {
 		earliest = -1
 	}
 	number("earliestMessageTimeStamp", earliest)
+	ratio := func(u store.DiskUsage) string { return strconv.FormatFloat(u.Ratio(), 'f', 2, 64) }
+	for _, u := range b.store.Usages() {
+		t["commitLogDiskRatio_"+u.Path] = ratio(u)
+	}
 	u := b.store.Usage()
-	ratio := strconv.FormatFloat(u.Ratio(), 'f', 2, 64)
-	t["commitLogDiskRatio"], t["commitLogDiskRatio_"+u.Path], t["consumeQueueDiskRatio"] = ratio, ratio, ratio
+	t["commitLogDiskRatio"], t["consumeQueueDiskRatio"] = ratio(u), ratio(b.store.QueueUsage())
 	t["commitLogDirCapacity"] = fmt.Sprintf("Total : %s, Free : %s.", humanSize(u.Total), humanSize(u.Total-u.Used))
 }
 

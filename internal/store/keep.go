@@ -1,15 +1,9 @@
 package store
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
-
-	"golang.org/x/sys/unix"
 )
 
 // Pace of retention, as in Java.
@@ -17,103 +11,6 @@ const (
 	keepEvery  = 10 * time.Second
 	manualRuns = 20 // of a DeleteExpired
 )
-
-// DiskUsage tells how full a file system is.
-type DiskUsage struct {
-	Path  string
-	Used  int64 // bytes
-	Total int64 // bytes that ordinary users can have
-}
-
-// Ratio is the used part, 0 to 1.
-func (u DiskUsage) Ratio() float64 {
-	if u.Total <= 0 {
-		return 0
-	}
-	return float64(u.Used) / float64(u.Total)
-}
-
-// Free is how much ordinary users can still have, bytes.
-func (u DiskUsage) Free() int64 { return u.Total - u.Used }
-
-// diskUsage asks the system about the file system of dir, or of its nearest parent that exists.
-func diskUsage(dir string) (DiskUsage, error) {
-	var st unix.Statfs_t
-	if err := unix.Statfs(dir, &st); err != nil {
-		return DiskUsage{Path: dir}, &os.PathError{Op: "statfs", Path: dir, Err: err}
-	}
-	used := int64(st.Blocks-st.Bfree) * int64(st.Bsize)
-	return DiskUsage{Path: dir, Used: used, Total: used + int64(st.Bavail)*int64(st.Bsize)}, nil
-}
-
-// Usage is the emptiest of the file systems that get new files of the log, as of now.
-func (s *Store) Usage() DiskUsage {
-	var best DiskUsage
-	for _, dir := range s.o.CommitLogDirs {
-		if slices.Contains(s.o.ReadOnlyDirs, dir) {
-			continue
-		}
-		u, err := s.usage(dir)
-		if err != nil {
-			s.o.Log.Warn("cannot tell how full the disk is", "err", err)
-			continue
-		}
-		if best.Path == "" || u.Ratio() < best.Ratio() {
-			best = u
-		}
-	}
-	return best
-}
-
-// usage tells how full the file system of a directory of the log is, or will be.
-func (s *Store) usage(dir string) (DiskUsage, error) {
-	for {
-		_, err := os.Stat(dir)
-		if parent := filepath.Dir(dir); errors.Is(err, fs.ErrNotExist) && parent != dir {
-			dir = parent // not made yet
-			continue
-		}
-		return s.o.Usage(dir)
-	}
-}
-
-// fullDir reports whether a directory of the log is too full for a new file.
-func (s *Store) fullDir(dir string) bool {
-	u, err := s.usage(dir)
-	return err == nil && u.Ratio() > s.o.ForceRatio
-}
-
-// describeSpace tells how full the disk of the log is, and how full it may be.
-func (s *Store) describeSpace() string { return s.retention.Load().tooFull(s.Usage()) }
-
-// tooFull spells how full u is, and the limit above which messages are refused.
-func (r *Retention) tooFull(u DiskUsage) string {
-	return fmt.Sprintf("%s is %.1f %% full (%d of %d bytes), the limit is %.0f %% (diskSpaceWarningLevelRatio)", u.Path,
-		100*u.Ratio(), u.Used, u.Total, 100*r.WarnRatio)
-}
-
-// usages are the file systems whose space counts: the one that gets the next file of the log, and that of the queues.
-func (s *Store) usages() []DiskUsage {
-	all := []DiskUsage{s.Usage()}
-	if u, err := s.o.Usage(s.o.Dir); err == nil && u != all[0] {
-		all = append(all, u)
-	}
-	return all
-}
-
-// shortage tells why the disk is too full to take messages, "" if it is not.
-func (s *Store) shortage() string {
-	r := s.retention.Load()
-	for _, u := range s.usages() {
-		switch {
-		case u.Ratio() > r.WarnRatio:
-			return r.tooFull(u)
-		case u.Total > 0 && u.Free() < r.MinFree:
-			return fmt.Sprintf("%s has %d bytes free, the least is %d (minFreeDiskSpace)", u.Path, u.Free(), r.MinFree)
-		}
-	}
-	return ""
-}
 
 // pressure tells why files of the log must go before they expire, "" if they need not.
 func (s *Store) pressure(r *Retention) string {
@@ -205,6 +102,9 @@ func (s *Store) DeleteExpired() int {
 	s.manualRuns.Store(manualRuns)
 	return s.retain(true)
 }
+
+// Retain applies the rules at once, as every ten seconds, and returns how many files of the log went.
+func (s *Store) Retain() int { return s.retain(false) }
 
 // retain removes what is too old, or must go because the disk is full: first files of the log, never the last, then the
 // queue and index files that only speak of them.
