@@ -121,6 +121,42 @@ func BenchmarkRead(b *testing.B) {
 	}
 }
 
+// BenchmarkReadMapped reads records that lie among those of seven other queues, as views, which it copies like a reply does.
+func BenchmarkReadMapped(b *testing.B) {
+	const n, queues = 100_000, 8
+	s := open(b, benchOptions(b))
+	var q *Queue
+	for i := range n {
+		q = s.Queue("Bench", int32(i%queues))
+		if _, err := s.Append(q, benchMessage(int32(i%queues))); err != nil {
+			b.Fatal(err)
+		}
+	}
+	var r ReadResult
+	reply := make([]byte, 0, 256<<10)
+	read := func(next skua.QueueOffset) {
+		readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 32, NoWait: true, Mapped: true}, &r)
+		reply = reply[:0]
+		for _, record := range r.Records {
+			reply = append(reply, record...)
+		}
+	}
+	for range 10 {
+		read(0)
+	}
+	b.ReportAllocs()
+	views, next := 0, skua.QueueOffset(0)
+	for b.Loop() {
+		read(next)
+		views += len(r.pins)
+		if next = r.Next; next >= n/queues/2 {
+			next = 0
+		}
+	}
+	b.ReportMetric(float64(views)/float64(b.N), "views/op")
+	r.Release()
+}
+
 func BenchmarkAppendManyQueues(b *testing.B) {
 	s := open(b, benchOptions(b))
 	const topics, queues = 1000, 8

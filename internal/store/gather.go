@@ -46,12 +46,11 @@ func (s *Store) gather(out *ReadResult, r *ReadRequest) error {
 	if r.Mapped {
 		now = s.nowMs()
 	}
-	announced := false
+	announced, kept := false, 0
 	room, free := 0, []byte(nil)
 	for _, sp := range out.spans {
 		room += int(sp.size)
 	}
-	out.Bytes = 0
 	for i := 0; i < len(out.spans); {
 		first, n, j := out.spans[i], int64(0), i
 		for ; j < len(out.spans) && out.spans[j].log == first.log+n; j++ {
@@ -84,14 +83,33 @@ func (s *Store) gather(out *ReadResult, r *ReadRequest) error {
 		}
 		for ; i < j; i++ {
 			size := int64(out.spans[i].size)
-			if err == nil && s.holds(b[:size], out.spans[i]) {
+			if err == nil {
 				out.Records = append(out.Records, b[:size:size])
-				out.Bytes += int(size)
+				out.spans[kept] = out.spans[i]
+				kept++
 			}
 			b = b[size:]
 		}
 	}
+	out.spans = out.spans[:kept]
+	s.sift(out)
 	return nil
+}
+
+// sift leaves only those records that are what the queue's entries speak of.
+func (s *Store) sift(out *ReadResult) {
+	kept := out.Records[:0]
+	out.Bytes = 0
+	for i, b := range out.Records {
+		if record.Begins(b, skua.LogOffset(out.spans[i].log)) {
+			kept = append(kept, b)
+			out.Bytes += len(b)
+		} else {
+			s.miss(out.spans[i])
+		}
+	}
+	clear(out.Records[len(kept):])
+	out.Records = kept
 }
 
 // takeBuffer gives r a buffer of n bytes.
@@ -130,13 +148,9 @@ func (s *Store) view(out *ReadResult, off, n, now int64) []byte {
 	return b
 }
 
-// holds reports whether b is the record that a queue entry speaks of. Its head tells enough: what the disk returns whole
-// was checked when it was written, and its readers check it again.
-func (s *Store) holds(b []byte, sp span) bool {
-	if record.Begins(b, skua.LogOffset(sp.log)) {
-		return true
-	}
+// miss logs that a record is not where a queue's entry says. Its head told: what the disk returns whole was checked when it
+// was written, and its readers check it again.
+func (s *Store) miss(sp span) {
 	s.o.Log.Error("commit log does not hold the record that a queue points to; it is passed over", "offset", sp.log,
 		"size", sp.size, "queue offset", sp.off)
-	return false
 }
