@@ -176,10 +176,22 @@ func TestTrimTakesOutWhatIsIdle(t *testing.T) {
 	if !m.Resident(0, 8*chunkSize, 4000) || d.loaded.Load() != 8 {
 		t.Errorf("%d chunks after reading them again", d.loaded.Load())
 	}
+	m.Resident(7*chunkSize, 1, 4000+seenFor)
+	if d.Trim(4001+seenFor, 6*chunkSize); d.loaded.Load() != 1 {
+		t.Errorf("%d chunks, one was read lately", d.loaded.Load())
+	}
+	for i := range m.h.chunks {
+		if asked := m.h.chunks[i].seen.Load() != 0; asked != (i >= 6) {
+			t.Errorf("chunk %d, asked for lately: %v; the first six are old", i, asked)
+		}
+	}
+	if !bytes.Equal(m.View(0, 8*chunkSize), fill('a', 8*chunkSize)) {
+		t.Error("what left the cache is read differently")
+	}
 	m.Release()
 	d.Relax()
 	d.Relax()
-	if d.loaded.Load() != 0 || d.Trim(5000, 0) {
+	if d.loaded.Load() != 0 || d.Trim(20000, 0) {
 		t.Errorf("%d chunks of a file that is not mapped", d.loaded.Load())
 	}
 }
