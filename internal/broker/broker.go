@@ -138,6 +138,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if err := b.topics.addSystem(o, len(levels)); err != nil {
 		return err
 	}
+	b.store.Expire() // what reserve.time has hidden before
 	b.topics.warnOfUnknown(b.store.Topics())
 	if b.groups, err = openGroups(b.configPath("subscriptionGroup.json"), b.log); err != nil {
 		return err

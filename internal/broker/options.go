@@ -164,6 +164,9 @@ type Options struct {
 	CommitLogDirectIO string `key:"commitLogDirectIO" default:"auto"`
 	// How long a send waits for the disk in SYNC_FLUSH.
 	SyncFlushTimeout int32 `key:"syncFlushTimeout" default:"5000" unit:"ms"`
+	// How long a send waits when the disk cannot keep up, before it is refused (SYSTEM_BUSY). Requests that arrived on the
+	// same connection wait behind it.
+	OsPageCacheBusyTimeOutMills int64 `key:"osPageCacheBusyTimeOutMills" default:"1000" unit:"ms"`
 	// How often the commit log is written to disk in ASYNC_FLUSH.
 	FlushIntervalCommitLog int32 `key:"flushIntervalCommitLog" default:"500" unit:"ms"`
 	// Longest body of a message.
@@ -247,6 +250,7 @@ func (o *Options) validateValues() error {
 		{"brokerHeartbeatInterval", int64(o.BrokerHeartbeatInterval), 1, 1 << 31},
 		{"splitMetadataSize", int64(o.SplitMetadataSize), 1, 1 << 31},
 		{"maxHeldPulls", int64(o.MaxHeldPulls), 0, 1 << 31},
+		{"osPageCacheBusyTimeOutMills", o.OsPageCacheBusyTimeOutMills, 1, 60_000},
 		{"syncFlushTimeout", int64(o.SyncFlushTimeout), 1, 1 << 31},
 	} {
 		if n.value < n.min || n.value > n.max {
@@ -289,6 +293,7 @@ func (o *Options) store() store.Options {
 		DirectIO:       store.DirectIO(o.CommitLogDirectIO),
 		FlushInterval:  time.Duration(o.FlushIntervalCommitLog) * time.Millisecond,
 		MaxMessageSize: o.MaxMessageSize,
+		MaxWait:        time.Duration(o.OsPageCacheBusyTimeOutMills) * time.Millisecond,
 		Retention:      o.retention(),
 		Transfer:       o.transfer(),
 		CheckCRC:       o.CheckCRCOnRecover,

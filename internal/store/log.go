@@ -14,21 +14,21 @@ import (
 
 // Figures of the write path.
 const (
-	drainStep   = 1 << 20                 // the writer is woken when so many bytes wait
-	drainDelay  = 20 * time.Millisecond   // and otherwise after this time
-	maxDrain    = 4 << 20                 // bytes of one write
-	maxAppendIn = 1000 * time.Millisecond // appenders wait for space no longer
+	drainStep  = 1 << 20               // the writer is woken when so many bytes wait
+	drainDelay = 20 * time.Millisecond // and otherwise after this time
+	maxDrain   = 4 << 20               // bytes of one write
 )
 
 // commitLog is the log: the staging ring in front of the segment files.
 //
 // Offsets only grow, in this order: durable <= drained <= end <= reserved, and end - drained <= size of the ring.
 type commitLog struct {
-	run    *segment.Run
-	log    *slog.Logger
-	space  func() string        // tells how full the disk is
-	ring   atomic.Pointer[ring] // nil while there is no space for it, and after the end
-	ringMu sync.RWMutex         // read-locked by those who look into the ring without mu or drainMu
+	run     *segment.Run
+	log     *slog.Logger
+	space   func() string        // tells how full the disk is
+	maxWait time.Duration        // appenders wait for space no longer
+	ring    atomic.Pointer[ring] // nil while there is no space for it, and after the end
+	ringMu  sync.RWMutex         // read-locked by those who look into the ring without mu or drainMu
 
 	drained  atomic.Int64 // bytes before it are in the segment files
 	durable  atomic.Int64 // bytes before it are on disk
@@ -90,13 +90,13 @@ func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
 				l.mu.stats.WaitTime += int64(waited)
 				l.mu.stats.puts.add(waited)
 			}()
-			deadline = now.Add(maxAppendIn)
-			t := time.AfterFunc(maxAppendIn, l.wake)
+			deadline = now.Add(l.maxWait)
+			t := time.AfterFunc(l.maxWait, l.wake)
 			defer t.Stop()
 		}
 		if now.After(deadline) {
 			return 0, refusef(Busy, "the disk has taken nothing for %v while %d bytes wait for it; look for other load on it",
-				maxAppendIn, at-l.drained.Load())
+				l.maxWait, at-l.drained.Load())
 		}
 		l.mu.waiting++
 		l.mu.space.Wait()

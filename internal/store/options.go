@@ -26,6 +26,7 @@ type Options struct {
 	SyncFlush      bool          // flushDiskType=SYNC_FLUSH
 	FlushInterval  time.Duration // between background flushes; 500 ms
 	MaxMessageSize int32         // body, bytes; 4 MiB
+	MaxWait        time.Duration // osPageCacheBusyTimeOutMills: appends wait so long for a disk that cannot keep up; 1 s
 	Retention                    // how long messages are kept, until SetRetention says otherwise
 	Transfer                     // how much one read returns
 	CheckCRC       bool          // checkCRCOnRecover
@@ -78,6 +79,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.IndexItems, 20_000_000)
 	setDefault(&o.FlushInterval, 500*time.Millisecond)
 	setDefault(&o.MaxMessageSize, 4<<20)
+	setDefault(&o.MaxWait, time.Second)
 	setDefault(&o.StagingSize, 32<<20)
 	o.Transfer = o.Transfer.withDefaults()
 	if !slices.ContainsFunc(o.CommitLogDirs, func(dir string) bool { return !slices.Contains(o.ReadOnlyDirs, dir) }) {

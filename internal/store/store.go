@@ -108,7 +108,7 @@ func (s *Store) open() error {
 	if err != nil {
 		return err
 	}
-	s.log = &commitLog{run: run, log: s.o.Log, space: s.describeSpace, direct: directness{mode: s.o.DirectIO},
+	s.log = &commitLog{run: run, log: s.o.Log, space: s.describeSpace, maxWait: s.o.MaxWait, direct: directness{mode: s.o.DirectIO},
 		writer: newBell(), reserver: newBell()}
 	s.log.mu.space.L = &s.log.mu
 	s.log.mu.last = -1
