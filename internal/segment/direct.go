@@ -4,6 +4,7 @@ import (
 	"errors"
 	"os"
 	"syscall"
+	"unsafe"
 )
 
 // DirectAlign is what offset, length and memory of a direct write must be multiples of, bytes.
@@ -79,4 +80,36 @@ func (d *Disk) buffer(h *handle) {
 // refusesDirect reports whether err is how a file system tells that it takes no direct writes.
 func refusesDirect(err error) bool {
 	return errors.Is(err, syscall.EINVAL) || errors.Is(err, errors.ErrUnsupported)
+}
+
+// prewriteStep is how much is prewritten at a time, bytes.
+const prewriteStep = 1 << 20
+
+// Prewrite writes zeros to those whole pages of the n bytes at off, which must be reserved and unused, and syncs them.
+// Syncing what is written there later then has no metadata to write, which takes about half the time. It does nothing
+// where there are no direct writes, and what fails is no loss, so that it tells nothing.
+func (r *Run) Prewrite(off, n int64) {
+	zeros := make([]byte, prewriteStep+DirectAlign)
+	skew := int(uintptr(unsafe.Pointer(unsafe.SliceData(zeros))) % DirectAlign)
+	zeros = zeros[DirectAlign-skew:][:prewriteStep]
+	for n > 0 && r.size%DirectAlign == 0 {
+		part := min(n, r.size-off%r.size)
+		_ = r.withFile(r.Start(off), func(h *handle, path string) error {
+			f, err := openDirect(path)
+			if err != nil {
+				return err
+			}
+			defer f.Close()
+			at, stop := off-h.key.start, off-h.key.start+part
+			for at = (at + DirectAlign - 1) / DirectAlign * DirectAlign; at+DirectAlign <= stop; {
+				m := min((stop-at)/DirectAlign*DirectAlign, prewriteStep)
+				if _, err := f.WriteAt(zeros[:m], at); err != nil {
+					return err
+				}
+				at += m
+			}
+			return datasync(f)
+		})
+		off, n = off+part, n-part
+	}
 }

@@ -53,6 +53,7 @@ type commitLog struct {
 	drainMu   sync.Mutex // held while draining
 	direct    directness // guarded by drainMu
 	reserveMu sync.Mutex // held while reserving
+	prewrite  bool       // zeros are written to reserved space, for the sake of many syncs
 	ioFail    atomic.Pointer[RefusedError]
 
 	writer   bell // rung when there is something to drain
@@ -243,8 +244,14 @@ func (l *commitLog) reserve() error {
 			return nil
 		}
 		n := min(reserveStep, size-at%size)
+		if l.prewrite {
+			n = min(n, prewriteStep)
+		}
 		if err := l.run.Reserve(at, n); err != nil {
 			return err
+		}
+		if l.prewrite {
+			l.run.Prewrite(at, n)
 		}
 		l.reserved.Store(at + n)
 		l.wake()

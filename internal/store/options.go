@@ -58,8 +58,9 @@ type Options struct {
 
 // Sizes that do not depend on options, bytes.
 const (
-	recordExtra = 64 << 10 // what a record may have beyond MaxMessageSize
-	reserveStep = 32 << 20 // disk space is taken in such steps
+	recordExtra  = 64 << 10 // what a record may have beyond MaxMessageSize
+	reserveStep  = 32 << 20 // disk space is taken in such steps,
+	prewriteStep = 4 << 20  // and in these if it is written, too
 )
 
 // withDefaults fills in what is zero and checks the rest.

@@ -109,7 +109,7 @@ func (s *Store) open() error {
 		return err
 	}
 	s.log = &commitLog{run: run, log: s.o.Log, space: s.describeSpace, maxWait: s.o.MaxWait, direct: directness{mode: s.o.DirectIO},
-		writer: newBell(), reserver: newBell()}
+		prewrite: s.o.SyncFlush, writer: newBell(), reserver: newBell()}
 	s.log.mu.space.L = &s.log.mu
 	s.log.mu.last = -1
 	return s.recover()
