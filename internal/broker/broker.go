@@ -60,6 +60,9 @@ type Broker struct {
 	schedule *schedule
 	stats    *stats
 
+	syncFlush bool    // flushDiskType
+	answers   answers // to sends that wait for the disk, in SYNC_FLUSH
+
 	latencies latencies
 	slowest   atomic.Int64 // ns of the longest pull that had to read the disk
 
@@ -121,7 +124,8 @@ func (b *Broker) open(o *Options) (err error) {
 	b.relays = sideline{newCrew(relayWorkers, maxAdminRequests, do), b.log}
 	o.logDurability(b.log)
 	so := o.store()
-	so.Log, so.TagsCode, so.Arrived = b.log, levels.tagsCode, b.arrived
+	so.Log, so.TagsCode, so.Arrived, so.Settled = b.log, levels.tagsCode, b.arrived, b.answers.flush
+	b.syncFlush = so.SyncFlush
 	saved := b.topicFiles(o).batched() // topics need the store, and the store needs to know this of the topics
 	so.Batched = func(topic string) bool {
 		if b.topics == nil {

@@ -36,6 +36,7 @@ type sending struct {
 	response wire.Response
 	ids      []byte // memory for offset ids
 	settled  func(error)
+	gathered bool // the answer leaves with others
 }
 
 var sendings = sync.Pool{New: func() any { return new(sending) }}
@@ -211,6 +212,7 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	o := s.b.options.Load()
 	s.header.Region, s.header.TraceOn = o.RegionID, o.TraceOn
 	// The rest may happen on another goroutine: s belongs to it.
+	s.gathered = s.b.syncFlush && !s.edited.noWait
 	s.b.settle(r, !s.edited.noWait, s.settled)
 	return nil
 }
@@ -290,7 +292,11 @@ func (s *sending) reply(err error) {
 		errors.As(storeRefusal(err), &r)
 		s.response.Status, s.response.Remark = r.status, r.remark
 	}
-	s.call.Reply(&s.response)
+	if s.gathered {
+		s.b.answers.reply(s.call, &s.response)
+	} else {
+		s.call.Reply(&s.response)
+	}
 	s.release()
 }
 
@@ -298,7 +304,7 @@ func (s *sending) reply(err error) {
 const keptMemory = 64 << 10
 
 func (s *sending) release() {
-	s.b, s.topic, s.call = nil, nil, wire.Call{}
+	s.b, s.topic, s.call, s.gathered = nil, nil, wire.Call{}, false
 	s.message, s.header, s.response = record.Message{}, command.SendResponse{}, wire.Response{}
 	clear(s.items)
 	clear(s.list)

@@ -268,3 +268,22 @@ func TestWriteDirect(t *testing.T) {
 		t.Errorf("crooked files: %v", err)
 	}
 }
+
+func TestPrewriteLeavesWhatIsBefore(t *testing.T) {
+	d := NewDisk(8, Faults{})
+	defer d.Close()
+	const size = 4 * DirectAlign
+	r := mustOpen(t, d, size, t.TempDir())
+	want := append(fill('x', 5000), make([]byte, 2*size-5000)...)
+	if err := r.WriteAt(want[:5000], 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Reserve(5000, 2*size-5000); err != nil {
+		t.Fatal(err)
+	}
+	r.Prewrite(5000, 2*size-5000)
+	got := make([]byte, 2*size)
+	if err := r.ReadAt(got, 0); err != nil || !bytes.Equal(got, want) {
+		t.Errorf("read something else, %v", err)
+	}
+}

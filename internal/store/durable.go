@@ -70,15 +70,23 @@ type waiterList struct {
 	puts  PutTimes
 	timer *time.Timer // fires at or before the first deadline; nil if never used
 	next  time.Time   // when it fires; zero if it does not
+
+	answers []answer // memory for the next ones; nil while in use
+	settled func()   // Options.Settled
 }
 
 // WhenDurable calls done once: with nil when everything before end is on disk, with ErrFlushTimeout when wait has
 // passed, or with the error that stopped the store. It does not block; done must not either. In asynchronous flush it
-// calls done before it returns.
+// calls done before it returns. In SyncFlush, Options.Settled is called after a run of such calls.
 func (s *Store) WhenDurable(end skua.LogOffset, wait time.Duration, done func(error)) {
 	l := s.log
-	if !s.o.SyncFlush || int64(end) <= l.durable.Load() {
+	if !s.o.SyncFlush {
 		done(nil)
+		return
+	}
+	if int64(end) <= l.durable.Load() {
+		done(nil)
+		s.waiters.settled()
 		return
 	}
 	w := &s.waiters
@@ -142,13 +150,9 @@ func (w *waiterList) armLocked(t time.Time) {
 
 // remove takes the waiters out of the list for which over says so, and answers them with its error, in order.
 func (w *waiterList) remove(over func(waiter) (error, bool)) {
-	type answer struct {
-		done func(error)
-		err  error
-	}
-	var few [64]answer
-	answers := few[:0]
 	w.mu.Lock()
+	answers := w.answers[:0]
+	w.answers = nil
 	kept, now := w.list[:0], time.Now()
 	for _, x := range w.list {
 		if err, yes := over(x); yes {
@@ -164,4 +168,17 @@ func (w *waiterList) remove(over func(waiter) (error, bool)) {
 	for _, a := range answers {
 		a.done(a.err)
 	}
+	if len(answers) > 0 {
+		w.settled()
+	}
+	clear(answers)
+	w.mu.Lock()
+	w.answers = answers
+	w.mu.Unlock()
+}
+
+// answer is the end of a wait.
+type answer struct {
+	done func(error)
+	err  error
 }

@@ -49,6 +49,9 @@ type Options struct {
 	// Arrived is called after entries became visible to readers: on the appending goroutine, or on the flushing one in
 	// SyncFlush. It must not block or call Append.
 	Arrived func(a Arrival)
+	// Settled is called in SyncFlush whenever those who waited for durability have been told, many of them perhaps: what
+	// they have to say can leave together. It must not block.
+	Settled func()
 	Now     func() time.Time // time.Now
 	Log     *slog.Logger
 	// Usage tells how full the file system of a directory is; nil asks the system. Tests fill disks with it.
@@ -91,6 +94,9 @@ func (o Options) withDefaults() (Options, error) {
 	o.QueueFileSize = (o.QueueFileSize + layout.UnitSize - 1) / layout.UnitSize * layout.UnitSize
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.Settled == nil {
+		o.Settled = func() {}
 	}
 	if o.Log == nil {
 		o.Log = slog.New(slog.DiscardHandler)

@@ -72,6 +72,7 @@ func Open(o Options) (*Store, error) {
 		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), readers: newBell(), far: farBehind, diskCheck: make(chan chan struct{}),
 	}
 	s.retention.Store(&o.Retention)
+	s.waiters.settled = s.o.Settled
 	if err := s.open(); err != nil {
 		s.release()
 		return nil, err

@@ -31,6 +31,7 @@ type outbox struct {
 
 	buf     buffer
 	held    bool  // the reading goroutine will write
+	later   int32 // answers whose senders will flush
 	writing bool  // a goroutine is writing and will look at buf again
 	err     error // after which nothing is sent
 	enc     encoder
@@ -56,8 +57,8 @@ func (o *outbox) open() error {
 	return o.writeUnlock(true, true)
 }
 
-// send encodes a frame and sees to its being written.
-func (o *outbox) send(h *fixed, header any, ext map[string]string, body []byte, parts [][]byte) error {
+// send encodes a frame and sees to its being written, later if the caller will see to that.
+func (o *outbox) send(h *fixed, header any, ext map[string]string, body []byte, parts [][]byte, later bool) error {
 	size := len(body) + len(h.remark) + 1<<10
 	for _, p := range parts {
 		size += len(p)
@@ -74,7 +75,10 @@ func (o *outbox) send(h *fixed, header any, ext map[string]string, body []byte, 
 		o.mu.Unlock()
 		return err
 	}
-	return o.writeUnlock(!o.held || len(o.buf.b) >= flushSize, false)
+	if later {
+		o.later++
+	}
+	return o.writeUnlock(!o.held && !later || len(o.buf.b) >= flushSize, false)
 }
 
 // appendLocked encodes a frame of about size bytes into the buffer. If the header's Encode panics, it unlocks.
@@ -225,13 +229,13 @@ func (o *outbox) close(err error) {
 // counterpart for requests that the protocol leaves without one although they are not one-way.
 func (c Call) Drop() {
 	if !c.Oneway {
-		c.Conn.answered()
+		c.Conn.answered(1)
 	}
 }
 
-// answered notes that one request less waits for its answer.
-func (c *Conn) answered() {
-	if c.answers.Add(-1) <= 0 && c.leaving.Load() {
+// answered notes that n requests less wait for their answers.
+func (c *Conn) answered(n int32) {
+	if c.answers.Add(-n) <= 0 && c.leaving.Load() {
 		c.socket.SetReadDeadline(time.Now()) // wakes the reading goroutine: the connection may be quiet
 	}
 }
@@ -246,12 +250,43 @@ func (c Call) Reply(r *Response) error {
 	if c.Oneway {
 		return nil
 	}
+	err := c.reply(r, false)
+	c.Conn.answered(1)
+	return err
+}
+
+// ReplyLater is Reply for who answers many requests at once: the bytes may stay until the connection's Flush, which the
+// caller has to call. The connection counts the request as unanswered until then.
+func (c Call) ReplyLater(r *Response) error {
+	if c.Oneway {
+		return nil
+	}
+	err := c.reply(r, true)
+	if err != nil {
+		c.Conn.answered(1)
+	}
+	return err
+}
+
+// Flush sends what ReplyLater has left. It does not block unless the peer has stopped reading.
+func (c *Conn) Flush() error {
+	o := &c.out
+	o.mu.Lock()
+	n := o.later
+	o.later = 0
+	err := o.writeUnlock(!o.held || len(o.buf.b) >= flushSize, false)
+	if n > 0 {
+		c.answered(n)
+	}
+	return err
+}
+
+func (c Call) reply(r *Response, later bool) error {
 	h := fixed{code: int32(r.Status), opaque: c.Opaque, flag: FlagResponse, remark: r.Remark, encoding: c.Encoding}
-	err := c.Conn.out.send(&h, r.Header, r.Ext, r.Body, r.Parts)
+	err := c.Conn.out.send(&h, r.Header, r.Ext, r.Body, r.Parts, later)
 	if _, tooBig := err.(protocolError); tooBig {
 		h.code, h.remark = int32(command.StatusSystemError), "the answer cannot be sent: "+err.Error()
-		err = c.Conn.out.send(&h, nil, nil, nil, nil)
+		err = c.Conn.out.send(&h, nil, nil, nil, nil, later)
 	}
-	c.Conn.answered()
 	return err
 }

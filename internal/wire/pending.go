@@ -146,7 +146,7 @@ func (c *Conn) ask(r *Request, timeout time.Duration, done func(*Frame, error)) 
 	if opaque, err = c.asks.add(c, timeout, done); err != nil {
 		return 0, err
 	}
-	return opaque, c.out.send(&fixed{code: int32(r.Code), opaque: opaque, encoding: c.owner.Encoding}, r.Header, r.Ext, r.Body, nil)
+	return opaque, c.out.send(&fixed{code: int32(r.Code), opaque: opaque, encoding: c.owner.Encoding}, r.Header, r.Ext, r.Body, nil, false)
 }
 
 // Call sends a request and waits for the answer, which owns its memory. The error is ctx's, ErrClosed or a network
@@ -201,5 +201,5 @@ func (c *Conn) Go(r *Request, timeout time.Duration, done func(*Frame, error)) {
 
 // Send sends a one-way request.
 func (c *Conn) Send(r *Request) error {
-	return c.out.send(&fixed{code: int32(r.Code), flag: FlagOneway, encoding: c.owner.Encoding}, r.Header, r.Ext, r.Body, nil)
+	return c.out.send(&fixed{code: int32(r.Code), flag: FlagOneway, encoding: c.owner.Encoding}, r.Header, r.Ext, r.Body, nil, false)
 }
