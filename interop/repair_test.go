@@ -123,7 +123,7 @@ func (l *ledger) checkAround(t *testing.T, c *remoting.Conn, who string) {
 	for _, name := range l.topics {
 		for queue := range ledgerQueues {
 			want := l.queues[place(name, queue)]
-			got, err := c.ReadAround(name, queue)
+			got, err := c.ReadAround(name, queue, 0)
 			if err != nil || len(got) != len(want) {
 				t.Errorf("%s: %s-%d: read %d of %d messages: %v", who, name, queue, len(got), len(want), err)
 				continue

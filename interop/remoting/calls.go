@@ -182,9 +182,9 @@ func (c *Conn) Read(topic string, queue int, from int64) ([]Record, error) {
 	}
 }
 
-// ReadAround is Read for a queue that lacks messages: what the broker passes over is left out.
-func (c *Conn) ReadAround(topic string, queue int) (all []Record, err error) {
-	for at := int64(0); ; {
+// ReadAround is Read for a queue that lacks messages, or has several in a record: what the broker passes over is left out.
+func (c *Conn) ReadAround(topic string, queue int, from int64) (all []Record, err error) {
+	for at := from; ; {
 		f, err := c.Call(Pull, Fields("consumerGroup", "raw-reader", "topic", topic, "queueId", queue, "queueOffset", at,
 			"maxMsgNums", 32, "sysFlag", 4, "commitOffset", 0, "suspendTimeoutMillis", 0, "subscription", "*",
 			"subVersion", 0, "expressionType", "TAG"), nil)
@@ -246,4 +246,16 @@ func Batch(properties string, bodies ...[]byte) []byte {
 		b = append(b, properties...)
 	}
 	return b
+}
+
+// PullOnce reads up to limit messages of a queue with one request, and returns where the broker says to go on.
+func (c *Conn) PullOnce(topic string, queue int, from int64, limit int) (records []Record, next int64, err error) {
+	f, err := c.Call(Pull, Fields("consumerGroup", "raw-reader", "topic", topic, "queueId", queue, "queueOffset", from,
+		"maxMsgNums", limit, "sysFlag", 4, "commitOffset", 0, "suspendTimeoutMillis", 0, "subscription", "*",
+		"subVersion", 0, "expressionType", "TAG"), nil)
+	if err != nil {
+		return nil, 0, err
+	}
+	records, err = DecodeAll(f.Body)
+	return records, f.Int("nextBeginOffset"), err
 }
