@@ -187,6 +187,9 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 	out.Status = NoMatchedMessage
 	out.spans = out.spans[:0]
 	next := int64(r.Offset)
+	if q.batch { // a record counts as a whole
+		sel.count = int(next - q.baseOf(next))
+	}
 	for next < sel.stop {
 		n, err := q.units(out.scan[:], next, !r.NoWait)
 		if err == errWouldWait {
@@ -288,7 +291,7 @@ func (sel *selection) matches(u layout.Unit) bool {
 // full reports whether the read ends before u. It never does before the first message.
 func (sel *selection) full(u layout.Unit) bool {
 	count, bytes := sel.count, sel.out.Bytes
-	if count == 0 {
+	if len(sel.out.spans) == 0 {
 		return false
 	}
 	t := &sel.s.o.Transfer
