@@ -7,9 +7,10 @@ import (
 
 // Checkpoint is Skua's own. It bounds what a start has to read.
 //
-//	0 8s "SKUACKP1" | 8 16s session | 24 16s boot id
+//	0 8s "SKUACKP2" | 8 16s session | 24 16s boot id
 //	40, 64, 88 position each of: the log that is on disk, the queue entries in files, the queue entries on disk
-//	112 i64 log offset before which everything is indexed | 120 u32 CRC-32 of the bytes before
+//	112 i64 log offset before which everything is indexed | 120, 128, 136, 144 i64 each of the tally
+//	152 u32 CRC-32 of the bytes before
 //
 // A position is i64 end, i64 offset of the record that ends there, i64 its store time. It is written over in place: it is
 // shorter than a disk sector, and a torn one fails its CRC, which only makes the start longer.
@@ -17,6 +18,14 @@ type Checkpoint struct {
 	Session, Boot            Session
 	Durable, Written, Synced Position
 	Indexed                  int64
+	Tally                    Tally
+}
+
+// Tally counts what queues a store has, so that a start can notice when some are gone.
+type Tally struct {
+	Queues     int64 // that ever had a message
+	Begin, End int64 // sums of their first offsets in files, and of those behind the last
+	Clean      int64 // 1: that was so at a clean stop; 0: at the start, and since then it may have become more
 }
 
 // Position is a place between two records.
@@ -27,8 +36,8 @@ type Position struct {
 }
 
 const (
-	checkpointMagic = "SKUACKP1"
-	checkpointSize  = 124
+	checkpointMagic = "SKUACKP2"
+	checkpointSize  = 156
 )
 
 // Encode returns the file's bytes.
@@ -42,7 +51,9 @@ func (c Checkpoint) Encode() []byte {
 		b = e.AppendUint64(b, uint64(p.Last))
 		b = e.AppendUint64(b, uint64(p.Time))
 	}
-	b = e.AppendUint64(b, uint64(c.Indexed))
+	for _, v := range []int64{c.Indexed, c.Tally.Queues, c.Tally.Begin, c.Tally.End, c.Tally.Clean} {
+		b = e.AppendUint64(b, uint64(v))
+	}
 	return e.AppendUint32(b, crc32.ChecksumIEEE(b))
 }
 
@@ -61,7 +72,9 @@ func DecodeCheckpoint(b []byte) (c Checkpoint, ok bool) {
 		f := b[40+24*i:]
 		p.End, p.Last, p.Time = int64(e.Uint64(f)), int64(e.Uint64(f[8:])), int64(e.Uint64(f[16:]))
 	}
-	c.Indexed = int64(e.Uint64(b[112:]))
+	for i, v := range []*int64{&c.Indexed, &c.Tally.Queues, &c.Tally.Begin, &c.Tally.End, &c.Tally.Clean} {
+		*v = int64(e.Uint64(b[112+8*i:]))
+	}
 	return c, true
 }
 

@@ -23,6 +23,9 @@ import (
 // ErrOutside tells that an offset lies outside the files of a run, for instance because its file was dropped.
 var ErrOutside = errors.New("segment: offset outside the files")
 
+// ErrGap tells that a file in the middle of a run is missing.
+var ErrGap = errors.New("segment: gap")
+
 // Run is a run of files. It is safe for concurrent use, but what is read while it is being written is undefined.
 type Run struct {
 	disk *Disk
@@ -65,9 +68,9 @@ func open(r *Run) (*Run, error) {
 	r.first, r.count = starts[0], int64(len(starts))
 	for i, s := range starts {
 		if want := r.first + int64(i)*size; s != want {
-			return nil, fmt.Errorf("segment: %s is missing: the files beside it end at %d and go on at %d; "+
+			return nil, fmt.Errorf("%w: %s is missing: the files beside it end at %d and go on at %d; "+
 				"put it back, or move the files from %s on away and start without them",
-				r.Path(want), want, s, FileName(s))
+				ErrGap, r.Path(want), want, s, FileName(s))
 		}
 	}
 	return r, nil

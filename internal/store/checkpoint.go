@@ -17,6 +17,7 @@ func (s *Store) writeCheckpoints(durably bool) error {
 	f := &s.flusher
 	f.mu.Lock()
 	c := layout.Checkpoint{Session: s.session, Boot: bootID(), Durable: f.durable, Written: f.written, Synced: f.synced}
+	c.Tally = f.tally
 	f.mu.Unlock()
 	c.Indexed = s.index.position()
 	j := layout.JavaCheckpoint{Log: c.Durable.Time, Queues: c.Synced.Time, Index: s.index.flushedTime(), QueuesEnd: c.Synced.End}

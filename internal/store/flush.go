@@ -71,6 +71,7 @@ func (s *Store) reserve() {
 
 // flusher is the state of the background flush.
 type flusher struct {
+	tally      layout.Tally    // at the start; guarded by mu
 	cycleMu    sync.Mutex      // held during a cycle and its checkpoint
 	mu         sync.Mutex      // held during a cycle
 	durable    layout.Position // the log before it is on disk

@@ -10,6 +10,7 @@ import (
 	"strconv"
 
 	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/segment"
 )
 
 // loadQueues finds the queues and where they end.
@@ -46,7 +47,11 @@ func (s *Store) loadFolder(name string) error {
 			if q.batch != batch {
 				continue
 			}
-			if err := q.load(); err != nil {
+			err = q.load()
+			if errors.Is(err, segment.ErrGap) {
+				s.doubt, err = err, os.RemoveAll(q.dir())
+			}
+			if err != nil {
 				return err
 			}
 		}

@@ -47,9 +47,20 @@ func (s *Store) recover() error {
 		return err
 	}
 	r.from = r.start()
+	if begin, _ := s.log.run.Bounds(); r.from.End > begin {
+		why := s.doubt
+		if why == nil {
+			why = r.doubt()
+		}
+		if why != nil {
+			s.o.Log.Warn("queue files are not what they should be; what is missing is made again from the log", "why", why)
+			r.from, s.rebuild = layout.Position{End: begin, Last: -1}, true
+		}
+	}
 	if err := r.scan(); err != nil {
 		return err
 	}
+	s.scanned = r.end.End - r.from.End
 	if err := r.checkDamage(); err != nil {
 		return err
 	}
@@ -307,6 +318,7 @@ func (r *recovery) begin() error {
 	if err := s.openIndex(r); err != nil {
 		return err
 	}
+	s.retally(0)
 	if err := s.beginStaging(r.wild); err != nil {
 		return err
 	}

@@ -40,10 +40,10 @@ func (s *Store) restore(m *record.Message) error {
 	}
 	off := int64(m.QueueOffset)
 	if off < q.begin() {
-		if int64(m.LogOffset) < q.maxLog {
+		if int64(m.LogOffset) < q.maxLog && !s.rebuild {
 			return nil // retention took the entry
 		}
-		// The topic was deleted and made again: its offsets began anew.
+		// The topic was deleted and made again, and its offsets began anew; or the first files of the queue are gone.
 		if err := q.restart(); err != nil {
 			return err
 		}

@@ -45,6 +45,9 @@ type Store struct {
 	crowded atomic.Bool // see Crowded
 
 	flusher   flusher
+	doubt     error // at the start: why queue files are not to be trusted
+	scanned   int64 // by the start: bytes of the log whose records were read
+	rebuild   bool  // at the start: all queue entries are held against the log
 	index     *indexer
 	diskCheck chan chan struct{}
 
@@ -153,6 +156,7 @@ func (s *Store) closeClean() error {
 	if err := s.log.run.DropEmpty(s.log.end.Load()); err != nil {
 		return err
 	}
+	s.retally(1)
 	if err := s.writeCheckpoints(true); err != nil {
 		return err
 	}
@@ -217,6 +221,7 @@ func (s *Store) DeleteTopic(topic string) error {
 		q.min.Store(0)
 	}
 	s.log.mu.Unlock()
+	s.forgetTally()
 	s.flusher.mu.Lock() // nothing is being flushed
 	defer s.flusher.mu.Unlock()
 	var errs []error
