@@ -43,6 +43,8 @@ type KeepOptions struct {
 	MaxTransferBytesOnMessageInDisk int32 `key:"maxTransferBytesOnMessageInDisk" default:"65536" unit:"bytes"`
 	// Most of them.
 	MaxTransferCountOnMessageInDisk int32 `key:"maxTransferCountOnMessageInDisk" default:"8"`
+	// Bytes of queue entries, 20 each, that a pull looks at for messages that pass its filter; more if it asks for more messages.
+	MaxFilterMessageSize int32 `key:"maxFilterMessageSize" default:"16000" unit:"bytes"`
 	// Part of the machine's memory that is taken to hold the newest messages.
 	AccessMessageInMemoryMaxRatio int32 `key:"accessMessageInMemoryMaxRatio" default:"40" unit:"percent"`
 	// Most messages of a query by key.
@@ -70,6 +72,7 @@ func (o *KeepOptions) validate(fileSize int64) error {
 		{"maxTransferCountOnMessageInMemory", int64(o.MaxTransferCountOnMessageInMemory), 1, 100_000},
 		{"maxTransferBytesOnMessageInDisk", int64(o.MaxTransferBytesOnMessageInDisk), 1, 128 << 20},
 		{"maxTransferCountOnMessageInDisk", int64(o.MaxTransferCountOnMessageInDisk), 1, 100_000},
+		{"maxFilterMessageSize", int64(o.MaxFilterMessageSize), 1, 1 << 30},
 		{"accessMessageInMemoryMaxRatio", int64(o.AccessMessageInMemoryMaxRatio), 1, 100},
 		{"maxMsgsNumBatch", int64(o.MaxMsgsNumBatch), 1, 10_000},
 		{"defaultQueryMaxNum", int64(o.DefaultQueryMaxNum), 1, 10_000},
@@ -109,6 +112,7 @@ func (o *KeepOptions) transfer() store.Transfer {
 		MaxTransferCountInMemory: int(o.MaxTransferCountOnMessageInMemory),
 		MaxTransferBytesOnDisk:   int(o.MaxTransferBytesOnMessageInDisk),
 		MaxTransferCountOnDisk:   int(o.MaxTransferCountOnMessageInDisk),
+		MaxFilterBytes:           int(o.MaxFilterMessageSize),
 		AccessInMemoryRatio:      int(o.AccessMessageInMemoryMaxRatio),
 	}
 }

@@ -95,7 +95,7 @@ func TestDefaultsOfRetention(t *testing.T) {
 	if got := o.retention(); got != want {
 		t.Errorf("got %+v", got)
 	}
-	if got := fmt.Sprint(o.transfer()); got != "{262144 32 65536 8 40}" {
+	if got := fmt.Sprint(o.transfer()); got != "{262144 32 65536 8 16000 40}" {
 		t.Errorf("got %s", got)
 	}
 }

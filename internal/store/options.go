@@ -136,6 +136,7 @@ type Transfer struct {
 	MaxTransferCountInMemory int // maxTransferCountOnMessageInMemory; 32
 	MaxTransferBytesOnDisk   int // maxTransferBytesOnMessageInDisk; 64 KiB
 	MaxTransferCountOnDisk   int // maxTransferCountOnMessageInDisk; 8
+	MaxFilterBytes           int // maxFilterMessageSize: of queue entries that are looked at; 16,000
 	AccessInMemoryRatio      int // accessMessageInMemoryMaxRatio: so many percent of the memory hold the newest messages; 40
 }
 
@@ -144,6 +145,7 @@ func (t Transfer) withDefaults() Transfer {
 	setDefault(&t.MaxTransferCountInMemory, 32)
 	setDefault(&t.MaxTransferBytesOnDisk, 64<<10)
 	setDefault(&t.MaxTransferCountOnDisk, 8)
+	setDefault(&t.MaxFilterBytes, 16_000)
 	setDefault(&t.AccessInMemoryRatio, 40)
 	return t
 }

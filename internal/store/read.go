@@ -43,10 +43,9 @@ func (s Status) String() string {
 
 // Limits of one read, as in Java; Transfer has those that can be set.
 const (
-	filterBytes = 16000     // of queue entries that are looked at
-	maxRead     = 128 << 20 // when the request names no limit
-	leastRead   = 100       // MaxBytes below it count as it
-	unitChunk   = 64        // entries fetched at a time
+	maxRead   = 128 << 20 // when the request names no limit
+	leastRead = 100       // MaxBytes below it count as it
+	unitChunk = 64        // entries fetched at a time
 )
 
 // ReadRequest asks for messages of a queue.
@@ -238,7 +237,7 @@ func (sel *selection) take(b []byte, from int64) (taken int, full bool) {
 			continue
 		}
 		sel.chosen = false
-		if !ok || off >= sel.stop || (off-int64(sel.r.Offset))*layout.UnitSize > int64(max(filterBytes, sel.r.MaxMessages*layout.UnitSize)) {
+		if !ok || off >= sel.stop || (off-int64(sel.r.Offset))*layout.UnitSize > int64(max(sel.s.o.MaxFilterBytes, sel.r.MaxMessages*layout.UnitSize)) {
 			return taken, true
 		}
 		if sel.full(u) {
