@@ -134,7 +134,13 @@ func killed(t testing.TB, dir string) string {
 func TestRepairKilled(t *testing.T) {
 	dir := t.TempDir()
 	s := openStore(t, dir)
-	feed(t, s, 0, 1000)
+	feed(t, s, 0, 700)
+	for deadline := time.Now().Add(20 * time.Second); s.Durable() < 3*65536; time.Sleep(time.Millisecond) {
+		if time.Now().After(deadline) { // what is in the ring would be mended from there
+			t.Fatal("the log does not get to the disk")
+		}
+	}
+	feed(t, s, 700, 1000)
 	copied := killed(t, dir)
 	found, v := verify(t, copied)
 	if len(found) > 0 || v.Records != 1000 {
