@@ -4,15 +4,16 @@ import "time"
 
 // Figures of reading a backlog.
 const (
-	lookEvery   = 250 * time.Millisecond // after those who read the files
+	lookEvery   = 100 * time.Millisecond // after those who read the files
 	farBehind   = 256 << 20              // bytes of the log
-	manyBytes   = 64 << 10               // of messages between two looks
+	manyBytes   = 24 << 10               // of messages between two looks
+	calmLooks   = 5                      // looks at fewer in a row after which nobody counts as sending
 	aheadAtOnce = 4 << 20                // bytes that are asked for as one piece, gaps between records included
 	leastAhead  = 1 << 20                // bytes that are asked for behind them
 )
 
 // Crowded reports whether messages come in while others are read that are far behind. Then such reads do not run at once
-// (WouldWait), and who lets them run elsewhere should leave processors to the senders. It is found out four times a second.
+// (WouldWait), and who lets them run elsewhere should leave processors to the senders. It is found out ten times a second.
 func (s *Store) Crowded() bool { return s.crowded.Load() }
 
 // behind reports whether off is far from the end of the log.
@@ -29,7 +30,7 @@ func (s *Store) readersLoop() {
 		case <-s.readers.c:
 		}
 		s.readers.answer()
-		for more := true; more; {
+		for more, calm := true, calmLooks; more; {
 			end := s.log.end.Load()
 			select {
 			case <-s.done.Done():
@@ -37,7 +38,10 @@ func (s *Store) readersLoop() {
 			case <-time.After(lookEvery):
 			}
 			now := s.log.end.Load()
-			s.crowded.Store(now-end >= manyBytes)
+			if calm++; now-end >= manyBytes {
+				calm = 0
+			}
+			s.crowded.Store(calm < calmLooks)
 			more = s.logDisk.Trim(s.nowMs(), now-s.memorySpan())
 		}
 		s.crowded.Store(false)
