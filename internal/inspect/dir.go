@@ -36,10 +36,11 @@ type Dir struct {
 	java      layout.JavaCheckpoint
 	staged    []byte // bytes of the log that only the ring has, see stagedAt
 	stagedAt  int64
-	end       int64           // where the log ends by the ring's word, -1 if it does not say
-	lastStart int64           // start of the last file of the log that has something
-	topics    map[string]bool // those in topics.json, nil if it cannot be read
-	delays    []int64         // ms by level, from 0
+	end       int64                         // where the log ends by the ring's word, -1 if it does not say
+	pending   map[string]map[int32]*pending // entries that Skua's journal of queues has, by topic and queue
+	lastStart int64                         // start of the last file of the log that has something
+	topics    map[string]bool               // those in topics.json, nil if it cannot be read
+	delays    []int64                       // ms by level, from 0
 }
 
 // Open looks at the store in path. The error tells why it is none.
@@ -65,6 +66,9 @@ func Open(path string, o Options) (*Dir, error) {
 	}
 	if err := d.readStaged(); err != nil {
 		return nil, err
+	}
+	if err := d.readPending(); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
 	}
 	if d.log, err = findChain(o.SegmentSize, d.o.LogDirs...); err != nil {
 		return nil, fmt.Errorf("store: %w", err)

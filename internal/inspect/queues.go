@@ -36,6 +36,8 @@ type queue struct {
 	matched atomic.Int64 // units that were found to be those of their records
 	bad     atomic.Bool  // there are findings
 
+	pending *pending // entries that may not be in files; nil for none
+
 	extOnce  sync.Once
 	extChain chain // of extensions
 	extErr   error
@@ -94,7 +96,34 @@ func (d *Dir) queues() (qs []*queue, err error) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 	}
-	return qs, nil
+	return d.addPending(qs), nil
+}
+
+// addPending gives queues the entries that are not in their files yet, and adds those that have no files.
+func (d *Dir) addPending(qs []*queue) []*queue {
+	if len(d.pending) == 0 {
+		return qs
+	}
+	filed := map[string]map[int32]bool{}
+	for _, q := range qs {
+		if q.batch {
+			continue
+		}
+		q.pending = d.pending[q.topic][q.id]
+		if filed[q.topic] == nil {
+			filed[q.topic] = map[int32]bool{}
+		}
+		filed[q.topic][q.id] = true
+	}
+	for topic, ps := range d.pending {
+		for id, p := range ps {
+			if !filed[topic][id] && layout.Storable(topic) {
+				dir := filepath.Join(d.Path, layout.QueueDir, topic, strconv.Itoa(int(id)))
+				qs = append(qs, &queue{topic: topic, id: id, dir: dir, pending: p})
+			}
+		}
+	}
+	return qs
 }
 
 // folders lists the folders in dir, none if it does not exist.
@@ -148,7 +177,28 @@ func (q *queue) load(buf []byte, each func(n int64, u unit), hole func(from, to 
 			return err
 		}
 	}
+	q.loadPending(each, hole)
 	return nil
+}
+
+// loadPending goes on behind the files.
+func (q *queue) loadPending(each func(n int64, u unit), hole func(from, to int64)) {
+	p := q.pending
+	if p == nil {
+		return
+	}
+	if q.end == q.first {
+		q.first, q.end = p.from, p.from
+	}
+	if p.from > q.end {
+		hole(q.end, p.from)
+	}
+	for n := max(q.end, p.from); n < p.end(); n++ {
+		q.end = n + 1
+		if u, ok := p.unit(n); ok {
+			each(n, u)
+		}
+	}
 }
 
 func (q *queue) loadFile(f file, buf []byte, each func(n int64, u unit), hole func(from, to int64)) error {

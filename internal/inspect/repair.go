@@ -121,8 +121,9 @@ func (m *mend) plan() error {
 		m.cut = m.v.gaps[0].off
 	}
 	bad := m.badQueues()
+	only := !slices.ContainsFunc(bad, func(q *queue) bool { return q.bad.Load() || q.pending == nil })
 	torn := m.v.torn && !d.crashed() && m.behind() // else the next start cuts it off, or it is no matter
-	if len(m.v.gaps) == 0 && len(bad) == 0 && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
+	if len(m.v.gaps) == 0 && (len(bad) == 0 || only) && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
 		return nil
 	}
 	m.planStaged()
@@ -165,10 +166,10 @@ func (m *mend) badCheckpoint() bool {
 	return !m.d.ownOK && exists(path) || m.d.ownOK && m.d.own.Durable.End > m.v.end || m.d.java.Log > m.v.lastTime && !m.d.crashed()
 }
 
-// badQueues are the queues with findings, or with entries behind a cut, and those that are not there.
+// badQueues are the queues with findings, with entries behind a cut or in Skua's journal only, and those that are not there.
 func (m *mend) badQueues() (bad []*queue) {
 	for _, q := range m.v.queues {
-		if q.bad.Load() || m.cut >= 0 && q.lastLog > m.cut {
+		if q.bad.Load() || m.cut >= 0 && q.lastLog > m.cut || q.pending != nil {
 			bad = append(bad, q)
 		}
 	}

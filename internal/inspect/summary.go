@@ -218,6 +218,9 @@ func (q *queue) bounds(buf []byte, logBegin int64) error {
 	var p pool
 	defer p.close()
 	read := func(n int64) (unit, bool) {
+		if u, ok := q.pending.unit(n); ok {
+			return u, true
+		}
 		b := buf[:size]
 		if f, ok := q.files.at(n * size); ok {
 			if got, _ := p.readAt(f.path, b, n*size-f.start); int64(got) == size {
@@ -234,6 +237,7 @@ func (q *queue) bounds(buf []byte, logBegin int64) error {
 		q.end = from + int64(sort.Search(int(count), func(i int) bool { _, ok := read(from + int64(i)); return !ok }))
 		break
 	}
+	q.loadPending(func(int64, unit) {}, func(_, _ int64) {})
 	if q.end == q.first {
 		q.min = 0
 		return nil

@@ -330,6 +330,9 @@ func (w *worker) unit(q *queue, n int64) (u unit, ok bool, err error) {
 	if n < q.first || n >= q.end {
 		return u, false, nil
 	}
+	if u, ok := q.pending.unit(n); ok {
+		return u, true, nil
+	}
 	size := q.unitSize()
 	bl := w.blocks[q]
 	if bl == nil || n < bl.from || n >= bl.from+int64(len(bl.b))/size {

@@ -14,6 +14,7 @@
 //	config/                                   JSON files of the broker
 //	skua/checkpoint                           Checkpoint
 //	skua/staging                              StagingHead, then the ring
+//	skua/queues/<20 digits>                   Chunk
 package layout
 
 // Names in a store directory.
@@ -32,11 +33,12 @@ const (
 	OwnDir             = "skua"       // everything that Java does not know
 	StagingFile        = "staging"    // in OwnDir
 	CheckpointFile     = "checkpoint" // in OwnDir
+	JournalDir         = "queues"     // in OwnDir
 )
 
 // OwnFiles are the files in OwnDir that a start does without after a repair, since everything in them is also told by
 // Java's files.
-func OwnFiles() []string { return []string{StagingFile, CheckpointFile} }
+func OwnFiles() []string { return []string{StagingFile, CheckpointFile, JournalDir} }
 
 // Storable reports whether a topic can be the name of a folder: 1 to 255 bytes without separators.
 func Storable(topic string) bool {

@@ -1,0 +1,128 @@
+package inspect
+
+import (
+	"errors"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/skuamq/skua/internal/layout"
+)
+
+// pending are entries of a queue that a running or killed Skua has in its journal of queues, and perhaps not in the
+// queue's files yet.
+type pending struct {
+	from  int64 // offset of the first one
+	units []byte
+}
+
+// end is the offset behind the last one.
+func (p *pending) end() int64 { return p.from + int64(len(p.units)/layout.UnitSize) }
+
+// unit returns entry n, if it is one of them.
+func (p *pending) unit(n int64) (unit, bool) {
+	if p == nil || n < p.from || n >= p.end() {
+		return unit{}, false
+	}
+	return (&queue{}).decode(p.units[(n-p.from)*layout.UnitSize:], n)
+}
+
+// readPending reads the journal of the session that the abort file names. One of another session counts for nothing.
+func (d *Dir) readPending() error {
+	if d.abort == nil || d.abort.Session == (layout.Session{}) {
+		return nil
+	}
+	for range stagedTries {
+		err := d.replayJournal()
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		// The broker has begun a new file and dropped the old ones.
+	}
+	return nil
+}
+
+func (d *Dir) replayJournal() error {
+	c, err := findChain(0, filepath.Join(d.Path, layout.OwnDir, layout.JournalDir))
+	if err != nil || len(c.files) == 0 {
+		return err
+	}
+	var p pool
+	defer p.close()
+	d.pending = map[string]map[int32]*pending{}
+	ours := false
+	buf := make([]byte, 0, 2*layout.MaxChunk)
+	for at := c.begin(); ; {
+		b, err := fillFrom(&p, &c, buf[:0], at)
+		if err != nil {
+			return err
+		}
+		rest := b
+		for {
+			k, size := layout.DecodeChunk(rest)
+			if size == 0 {
+				return nil
+			}
+			if size > len(rest) {
+				break
+			}
+			if k.Kind == layout.ChunkReset {
+				ours = string(k.Topic) == string(d.abort.Session[:])
+				clear(d.pending)
+			}
+			if ours {
+				d.applyChunk(&k)
+			}
+			rest, at = rest[size:], at+int64(size)
+		}
+		if len(rest) == len(b) {
+			return nil // the end of the files
+		}
+	}
+}
+
+// fillFrom appends to b what the files have at off, as much as fits.
+func fillFrom(p *pool, c *chain, b []byte, off int64) ([]byte, error) {
+	for len(b) < cap(b) {
+		f, ok := c.at(off)
+		if !ok {
+			return b, nil
+		}
+		n := min(int64(cap(b)-len(b)), f.start+f.size-off)
+		at := len(b)
+		b = b[:at+int(n)]
+		if _, err := p.readAt(f.path, b[at:], off-f.start); err != nil {
+			return nil, err
+		}
+		off += n
+	}
+	return b, nil
+}
+
+// applyChunk does to the pending entries what a chunk says.
+func (d *Dir) applyChunk(k *layout.Chunk) {
+	topic := string(k.Topic)
+	switch k.Kind {
+	case layout.ChunkGone:
+		delete(d.pending, topic)
+	case layout.ChunkUnits:
+		if d.pending[topic] == nil {
+			d.pending[topic] = map[int32]*pending{}
+		}
+		p := d.pending[topic][k.Queue]
+		if p == nil || k.From < p.from || k.From > p.end() {
+			p = &pending{from: k.From}
+			d.pending[topic][k.Queue] = p
+		}
+		p.units = append(p.units[:(k.From-p.from)*layout.UnitSize], k.Units...)
+	case layout.ChunkEnd:
+		p := d.pending[topic][k.Queue]
+		switch {
+		case p == nil:
+		case k.From >= p.end():
+			delete(d.pending[topic], k.Queue)
+		case k.From > p.from:
+			p.units = p.units[(k.From-p.from)*layout.UnitSize:]
+			p.from = k.From
+		}
+	}
+}
