@@ -133,6 +133,9 @@ func (b *Broker) open(o *Options) (err error) {
 		}
 		return b.topics.batched(topic)
 	}
+	if o.edit != nil {
+		o.edit(&so)
+	}
 	if b.store, err = store.Open(so); err != nil {
 		return withUser(err)
 	}

@@ -1,4 +1,9 @@
 package broker
 
+import "github.com/skuamq/skua/internal/store"
+
+// EditStore makes f the last to set options of the store.
+func (o *Options) EditStore(f func(*store.Options)) { o.edit = f }
+
 // HeldPulls is the number of pulls that wait for a message.
 func (b *Broker) HeldPulls() int { return int(b.polls.count.Load()) }

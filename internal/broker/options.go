@@ -191,6 +191,8 @@ type Options struct {
 
 	// TLS is the TLS side of the ports; nil: plain only. It has no key: tls.properties configures it.
 	TLS *wire.TLS
+
+	edit func(*store.Options) // lets tests make the disk fail
 }
 
 var errDots = errors.New("it has nothing but dots")
