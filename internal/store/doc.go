@@ -63,6 +63,12 @@
 // ever made shorter. If a page is gone nevertheless, because the disk fails or somebody else has cut the file, the fault
 // becomes an error in Guard, and the read is done again with pread.
 //
-// Damage is not a torn tail: when the log ends before a place up to which it is known to have been whole, Open refuses,
-// and names file, offset and what to do.
+// What is older than that must be known to be on disk, too: the abort file, without which a stop counts as clean; the
+// directories of new files; the checkpoint, when it was written behind a sync of queue files, since a deleted topic would come
+// back by an older one; and the ring is made anew after a loss of power, since records in it that were not found then must not
+// be found later.
+//
+// Damage is not a torn tail: when the log ends before a place up to which it is known to have been whole, or good records
+// follow that must have been there, Open refuses, and names file, offset, what is lost and what to do. docs/store.md has a
+// table of faults, each with what happens and the test that shows it.
 package store
