@@ -2,6 +2,7 @@ package inspect
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"path/filepath"
 
@@ -26,7 +27,8 @@ func (p *pending) unit(n int64) (unit, bool) {
 	return (&queue{}).decode(p.units[(n-p.from)*layout.UnitSize:], n)
 }
 
-// readPending reads the journal of the session that the abort file names. One of another session counts for nothing.
+// readPending reads the journal of the session that the abort file names. One of another session counts for
+// nothing. Chunks do not cross the borders of its files.
 func (d *Dir) readPending() error {
 	if d.abort == nil || d.abort.Session == (layout.Session{}) {
 		return nil
@@ -50,52 +52,35 @@ func (d *Dir) replayJournal() error {
 	defer p.close()
 	d.pending = map[string]map[int32]*pending{}
 	ours := false
-	buf := make([]byte, 0, 2*layout.MaxChunk)
-	for at := c.begin(); ; {
-		b, err := fillFrom(&p, &c, buf[:0], at)
-		if err != nil {
-			return err
-		}
-		rest := b
-		for {
-			k, size := layout.DecodeChunk(rest)
-			if size == 0 {
-				return nil
+	b := make([]byte, 2*layout.MaxChunk)
+	for _, f := range c.files {
+		for at := int64(0); at < f.size; {
+			n, err := p.readAt(f.path, b[:min(int64(len(b)), f.size-at)], at)
+			if err != nil && !errors.Is(err, io.EOF) {
+				return err
 			}
-			if size > len(rest) {
-				break
+			rest := b[:n]
+			for {
+				k, size := layout.DecodeChunk(rest)
+				if size == 0 || size > len(rest) {
+					break
+				}
+				if k.Kind == layout.ChunkReset {
+					ours = string(k.Topic) == string(d.abort.Session[:])
+					clear(d.pending)
+				}
+				if ours {
+					d.applyChunk(&k)
+				}
+				rest = rest[size:]
 			}
-			if k.Kind == layout.ChunkReset {
-				ours = string(k.Topic) == string(d.abort.Session[:])
-				clear(d.pending)
+			if len(rest) == n {
+				break // there is no more in this file
 			}
-			if ours {
-				d.applyChunk(&k)
-			}
-			rest, at = rest[size:], at+int64(size)
-		}
-		if len(rest) == len(b) {
-			return nil // the end of the files
+			at += int64(n - len(rest))
 		}
 	}
-}
-
-// fillFrom appends to b what the files have at off, as much as fits.
-func fillFrom(p *pool, c *chain, b []byte, off int64) ([]byte, error) {
-	for len(b) < cap(b) {
-		f, ok := c.at(off)
-		if !ok {
-			return b, nil
-		}
-		n := min(int64(cap(b)-len(b)), f.start+f.size-off)
-		at := len(b)
-		b = b[:at+int(n)]
-		if _, err := p.readAt(f.path, b[at:], off-f.start); err != nil {
-			return nil, err
-		}
-		off += n
-	}
-	return b, nil
+	return nil
 }
 
 // applyChunk does to the pending entries what a chunk says.

@@ -20,6 +20,7 @@ func TestPending(t *testing.T) {
 	}
 	other := layout.Session{8}
 	var b []byte
+	const size = 400 // of a file
 	for _, c := range []layout.Chunk{
 		{Kind: layout.ChunkReset, Topic: other[:]},
 		{Kind: layout.ChunkUnits, Topic: []byte("Old"), From: 5, Units: units(1000)},
@@ -34,12 +35,13 @@ func TestPending(t *testing.T) {
 		{Kind: layout.ChunkEnd, Topic: []byte("T"), Queue: 2, From: 1},
 		{Kind: layout.ChunkGone, Topic: []byte("Gone")},
 	} {
+		if n := len(c.Append(nil)); size-len(b)%size < n {
+			b = append(b, make([]byte, size-len(b)%size)...)
+		}
 		b = c.Append(b)
 	}
 	dir := t.TempDir()
-	// Two files, with a chunk across their border.
-	const size = 300
-	b = append(b, make([]byte, 3*size-len(b)%size)...)
+	b = append(b, make([]byte, size-len(b)%size)...)
 	for at := 0; at < len(b); at += size {
 		path := filepath.Join(dir, layout.OwnDir, layout.JournalDir, "0000000000000000"+string([]byte{'0' + byte(at/1000), '0' + byte(at/100%10), '0' + byte(at/10%10), '0'}))
 		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o755), os.WriteFile(path, b[at:min(at+size, len(b))], 0o644)); err != nil {
