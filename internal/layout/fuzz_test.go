@@ -64,3 +64,18 @@ func FuzzIndex(f *testing.F) {
 		}
 	})
 }
+
+func FuzzChunk(f *testing.F) {
+	c := Chunk{Kind: ChunkUnits, Topic: []byte("T"), Queue: 3, From: 7, Log: 9, Units: AppendUnit(nil, 5, 100, -7)}
+	f.Add(c.Append(nil))
+	f.Add((&Chunk{Kind: ChunkWhole}).Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		c, size := DecodeChunk(b)
+		if size <= 0 || size > len(b) {
+			return
+		}
+		if again := c.Append(nil); len(again) != size {
+			t.Fatalf("%+v is written differently", c)
+		}
+	})
+}

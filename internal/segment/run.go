@@ -56,6 +56,11 @@ func OpenDirs(d *Disk, size int64, dirs Dirs) (*Run, error) {
 	return open(&Run{disk: d, size: size, in: &spread{dirs: dirs, home: map[int64]string{}}})
 }
 
+// Known is OpenIn for a run that is known to consist of count files from first on. It does not look at them.
+func Known(d *Disk, size int64, dir Folder, first, count int64) *Run {
+	return &Run{disk: d, size: size, in: single{dir}, first: first, count: count}
+}
+
 func open(r *Run) (*Run, error) {
 	size := r.size
 	starts, err := r.scan()

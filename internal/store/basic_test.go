@@ -16,7 +16,7 @@ import (
 // small are options with which files roll early.
 func small(dir string) Options {
 	return Options{Dir: dir, SegmentSize: 64 << 10, QueueFileSize: 1000, IndexSlots: 500, IndexItems: 1000, CheckCRC: true,
-		MaxMessageSize: 16 << 10, StagingSize: 512 << 10, FlushInterval: 20 * time.Millisecond}
+		MaxMessageSize: 16 << 10, StagingSize: 512 << 10, FlushInterval: 20 * time.Millisecond, pace: pace{few: 1, late: 1}}
 }
 
 func open(t testing.TB, o Options) *Store {

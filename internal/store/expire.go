@@ -50,6 +50,7 @@ func (q *Queue) expire(ms int64) {
 	at := q.OffsetByTime(ms, false)
 	// The search takes what it cannot read for old. One message that is old indeed proves it for all before it.
 	if t, ok := q.StoreTime(at - 1); ok && t < ms {
+		q.expired.Store(true)
 		q.raiseMin(int64(at))
 	}
 }

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"time"
 
@@ -75,10 +76,12 @@ type flusher struct {
 	cycleMu    sync.Mutex      // held during a cycle and its checkpoint
 	mu         sync.Mutex      // held during a cycle
 	durable    layout.Position // the log before it is on disk
-	written    layout.Position // entries of all records before it are in queue files
-	synced     layout.Position // and on disk
+	written    layout.Position // entries of all records before it are in queue files or the journal
+	synced     layout.Position // in queue files, and on disk
 	unsynced   map[*Queue]bool
-	warm       map[*Queue]int // queues with entries in memory, and the cycle of their last flush
+	warm       map[*Queue]warmth // queues with entries in memory
+	late       []lateQueues      // queues of which only the journal has some entries, oldest first
+	retell     bool              // the journal must tell the state of the queues anew
 	cycle      int
 	lastSync   time.Time
 	justSynced bool // the last cycle synced the queue files
@@ -190,30 +193,6 @@ func (s *Store) giveBackDirty(qs []*Queue) {
 	}
 }
 
-// flushQueues writes the entries of the dirty queues, and lets those cool down that have long been idle.
-func (s *Store) flushQueues(dirty []*Queue) error {
-	f := &s.flusher
-	f.cycle++
-	for _, q := range dirty {
-		if err := q.flush(); err != nil {
-			return s.log.failed(err)
-		}
-		f.warm[q] = f.cycle
-		f.unsynced[q] = true
-	}
-	for q, cycle := range f.warm {
-		if f.cycle-cycle > coolAfter {
-			q.cool()
-			delete(f.warm, q)
-		}
-	}
-	if ring := s.log.ring.Load(); len(f.warm) == 0 && ring != nil {
-		ring.relax()
-		s.index.relax()
-	}
-	return nil
-}
-
 // syncQueues makes the queue files durable: now and then, as the log can rebuild what they lose with the machine.
 func (s *Store) syncQueues(now bool) error {
 	f := &s.flusher
@@ -233,7 +212,7 @@ func (s *Store) syncQueues(now bool) error {
 	}
 	clear(f.unsynced)
 	f.syncAll = false
-	f.synced, f.lastSync = f.written, time.Now()
+	f.synced, f.lastSync = f.filed(), time.Now()
 	return nil
 }
 
@@ -247,6 +226,9 @@ func (s *Store) flushAll() error {
 	}
 	s.flusher.mu.Lock()
 	defer s.flusher.mu.Unlock()
+	if err := s.fileLate(math.MaxInt); err != nil {
+		return err
+	}
 	return s.syncQueues(true)
 }
 
@@ -254,5 +236,5 @@ func (s *Store) flushAll() error {
 func (f *flusher) hot() bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	return len(f.warm) > 0
+	return len(f.warm) > 0 || len(f.late) > 0
 }

@@ -197,6 +197,10 @@ func (s *Store) cleanQueues() {
 			}
 		}
 	}
+	s.flusher.mu.Lock()
+	s.flusher.retell = true
+	s.flusher.mu.Unlock()
+	s.busy.ring()
 	if err := s.index.dropBefore(begin); err != nil {
 		s.o.Log.Warn("index file cannot be removed", "err", err)
 	}

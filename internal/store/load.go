@@ -4,10 +4,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
+	"slices"
 	"strconv"
+	"sync"
+	"sync/atomic"
 
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/segment"
@@ -28,33 +33,70 @@ func (s *Store) loadFolder(name string) error {
 	if err != nil {
 		return err
 	}
-	for _, topic := range topics {
+	return inParallel(slices.Values(topics), func(topic string) error {
 		if s.o.Batched != nil && s.o.Batched(topic) != batch {
 			s.o.Log.Warn("queues are not of the kind that the topic's attribute queue.type says, and are left alone", "directory",
 				filepath.Join(root, topic))
+			return nil
+		}
+		return s.loadTopic(root, topic, batch)
+	})
+}
+
+// loadTopic finds the queues of a topic and where they end.
+func (s *Store) loadTopic(root, topic string, batch bool) error {
+	ids, err := readDirs(filepath.Join(root, topic))
+	if err != nil {
+		return err
+	}
+	for _, name := range ids {
+		id, err := strconv.ParseInt(name, 10, 32)
+		if err != nil || id < 0 || strconv.FormatInt(id, 10) != name {
+			continue // none of ours
+		}
+		q := s.queueOf(topic, int32(id), batch)
+		if q.batch != batch {
 			continue
 		}
-		ids, err := readDirs(filepath.Join(root, topic))
+		err = q.load()
+		if errors.Is(err, segment.ErrGap) {
+			s.queues.mu.Lock() // others load, too
+			s.doubt = err
+			s.queues.mu.Unlock()
+			err = os.RemoveAll(q.dir())
+		}
 		if err != nil {
 			return err
 		}
-		for _, name := range ids {
-			id, err := strconv.ParseInt(name, 10, 32)
-			if err != nil || id < 0 || strconv.FormatInt(id, 10) != name {
-				continue // none of ours
+	}
+	return nil
+}
+
+// inParallel calls f for all items, several at a time, and returns an error if one of the calls does. After an error it
+// takes no new items.
+func inParallel[T any](items iter.Seq[T], f func(T) error) error {
+	var wait sync.WaitGroup
+	var failed atomic.Pointer[error]
+	work := make(chan T, 64)
+	for range 2 * runtime.GOMAXPROCS(0) { // they wait for the disk now and then
+		wait.Go(func() {
+			for item := range work {
+				if err := f(item); err != nil {
+					failed.CompareAndSwap(nil, &err)
+				}
 			}
-			q := s.queueOf(topic, int32(id), batch)
-			if q.batch != batch {
-				continue
-			}
-			err = q.load()
-			if errors.Is(err, segment.ErrGap) {
-				s.doubt, err = err, os.RemoveAll(q.dir())
-			}
-			if err != nil {
-				return err
-			}
+		})
+	}
+	for item := range items {
+		if failed.Load() != nil {
+			break
 		}
+		work <- item
+	}
+	close(work)
+	wait.Wait()
+	if err := failed.Load(); err != nil {
+		return *err
 	}
 	return nil
 }
@@ -99,16 +141,41 @@ func (q *Queue) endOfUnits(begin, end, perFile int64) int64 {
 		if _, err := q.unit(start); err != nil {
 			continue
 		}
-		lo, hi := start+1, start+perFile // entries before lo exist, hi is behind the file
-		for lo < hi {
-			mid := lo + (hi-lo)/2
-			if _, err := q.unit(mid); err == nil {
-				lo = mid + 1
-			} else {
-				hi = mid
-			}
-		}
-		return lo
+		return q.endInFile(start+1, start+perFile)
 	}
 	return begin
+}
+
+// endInFile is the first offset without an entry, at least lo and at most hi. Most queues are short, and what lies far
+// behind the end of one may have to come from the disk: it looks near lo first.
+func (q *Queue) endInFile(lo, hi int64) int64 {
+	const block = 4096 / layout.UnitSize
+	b := make([]byte, block*layout.UnitSize)
+	for step := int64(block); hi-lo > block; step *= 2 {
+		at := min(lo+step, hi-1)
+		if _, err := q.unit(at); err == nil {
+			lo = at + 1
+		} else {
+			hi = at
+			break
+		}
+	}
+	for hi-lo > block {
+		mid := lo + (hi-lo)/2
+		if _, err := q.unit(mid); err == nil {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	n, err := q.units(b[:(hi-lo)*layout.UnitSize], lo, true)
+	for i := 0; err == nil && i < n; i++ {
+		if _, ok := layout.DecodeUnit(b[i*layout.UnitSize:]); !ok {
+			return lo + int64(i)
+		}
+	}
+	if err != nil {
+		return lo
+	}
+	return hi
 }

@@ -56,6 +56,7 @@ type Options struct {
 	Log     *slog.Logger
 	// Usage tells how full the file system of a directory is; nil asks the system. Tests fill disks with it.
 	Usage  func(dir string) (DiskUsage, error)
+	pace   pace           // of the flusher; tests change it
 	Faults segment.Faults // makes the disk fail in tests
 }
 
@@ -92,6 +93,8 @@ func (o Options) withDefaults() (Options, error) {
 	}
 	setDefault(&o.DirectIO, DirectAuto)
 	o.QueueFileSize = (o.QueueFileSize + layout.UnitSize - 1) / layout.UnitSize * layout.UnitSize
+	setDefault(&o.pace.few, fewQueues)
+	setDefault(&o.pace.late, leastInTime)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

@@ -25,6 +25,8 @@ type Queue struct {
 	dirty   bool // in Store.dirty
 	deleted bool
 
+	expired atomic.Bool // Min may be beyond what the log says
+
 	visible atomic.Int64 // readers see offsets before it
 	min     atomic.Int64 // and from here
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/skuamq/skua/internal/layout"
@@ -26,12 +27,19 @@ type recovery struct {
 	read    scanner
 
 	began, report time.Time // of the scan, and of the next line about it
+
+	told     bool  // the journal of queues was used
+	logBegin int64 // begin of the log for which the journal of queues tells their least offsets
 }
 
 // recover finds the end of the log, makes the queues agree with it and begins a new session.
 func (s *Store) recover() error {
 	r := &recovery{s: s, read: scanner{run: s.log.run}}
-	s.flusher.unsynced, s.flusher.warm = map[*Queue]bool{}, map[*Queue]int{}
+	s.flusher.unsynced, s.flusher.warm = map[*Queue]bool{}, map[*Queue]warmth{}
+	root, err := changed(s.o.Dir)
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
 	crashed, last, err := aborted(s.o.Dir)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -40,8 +48,10 @@ func (s *Store) recover() error {
 	if r.own, r.ownOK, err = s.readCheckpoints(); err != nil {
 		return err
 	}
-	if err := s.loadQueues(); err != nil {
-		return err
+	if !r.readJournal(root) {
+		if err := s.loadQueues(); err != nil {
+			return err
+		}
 	}
 	if err := r.replayStaged(last); err != nil {
 		return err
@@ -114,8 +124,8 @@ func (r *recovery) start() layout.Position {
 	}
 	if r.ownOK {
 		p := r.own.Synced
-		if b := bootID(); r.own.Boot == b && b != (layout.Session{}) {
-			p = r.own.Written // the system has kept what was written
+		if s.journal != nil {
+			p = r.own.Written // what was written is all there
 		}
 		if p.End >= begin && r.endsRecord(p) {
 			return p
@@ -273,20 +283,27 @@ func (r *recovery) settle() error {
 			return fmt.Errorf("store: %w", err)
 		}
 	}
-	cut := 0
-	for q := range s.queues.all() {
-		if q.maxLog <= end {
-			q.correctMin(begin)
-			continue
-		}
-		if err := q.cutLog(end); err != nil {
-			return err
+	var cut atomic.Int64
+	err := inParallel(s.queues.all(), func(q *Queue) error {
+		if q.maxLog > end {
+			cut.Add(1)
+			if err := q.cutLog(end); err != nil {
+				return err
+			}
+		} else if r.told && r.logBegin == begin && !q.batch && !q.expired.Swap(false) {
+			return nil // the journal has told Min
 		}
 		q.correctMin(begin)
-		cut++
+		return nil
+	})
+	if err != nil {
+		return err
 	}
-	if cut > 0 {
-		s.o.Log.Warn("queues pointed behind the end of the commit log and were cut", "queues", cut, "end", end)
+	if n := cut.Load(); n > 0 {
+		s.o.Log.Warn("queues pointed behind the end of the commit log and were cut", "queues", n, "end", end)
+	}
+	if s.journal != nil && len(s.dirty) > s.o.pace.few {
+		return nil // they go to the journal
 	}
 	return s.flushRestored()
 }
@@ -308,7 +325,7 @@ func (r *recovery) begin() error {
 		}
 	}
 	s.flusher.written = layout.Position{End: end, Last: l.mu.last, Time: l.mu.lastTime}
-	if len(s.dirty) > 0 { // there was no space for entries; the next start has to make them again
+	if len(s.dirty) > 0 && s.journal == nil { // there was no space for entries; the next start has to make them again
 		s.flusher.written = r.from
 	}
 	if r.ownOK && r.own.Synced.End <= end {
@@ -322,8 +339,37 @@ func (r *recovery) begin() error {
 	if err := s.beginStaging(r.wild); err != nil {
 		return err
 	}
+	if err := r.handOver(); err != nil {
+		return err
+	}
 	if r.crashed {
 		s.o.Log.Info("store recovered after a crash", "scanned from", r.from.End, "end", end)
+	}
+	return nil
+}
+
+// handOver begins the journal of queues of this session, and leaves what only it holds to the flusher.
+func (r *recovery) handOver() error {
+	s, f := r.s, &r.s.flusher
+	had := s.journal != nil
+	if err := s.beginJournal(); err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	if !had {
+		return nil
+	}
+	late := lateQueues{since: f.synced}
+	for q := range s.queues.all() {
+		if q.unfiled() > 0 && !q.batch {
+			late.queues = append(late.queues, q)
+			f.warm[q] = warmth{noted: q.next, late: true}
+		}
+	}
+	if s.journal == nil {
+		f.written = f.synced // there was no space; the next start makes the entries again
+	} else if len(late.queues) > 0 {
+		late.journal = s.journal.state
+		f.late = append(f.late, late)
 	}
 	return nil
 }

@@ -45,9 +45,10 @@ type Store struct {
 	crowded atomic.Bool // see Crowded
 
 	flusher   flusher
-	doubt     error // at the start: why queue files are not to be trusted
-	scanned   int64 // by the start: bytes of the log whose records were read
-	rebuild   bool  // at the start: all queue entries are held against the log
+	doubt     error         // at the start: why queue files are not to be trusted
+	scanned   int64         // by the start: bytes of the log whose records were read
+	rebuild   bool          // at the start: all queue entries are held against the log
+	journal   *queueJournal // nil if there is none; of the flusher
 	index     *indexer
 	diskCheck chan chan struct{}
 
@@ -163,7 +164,10 @@ func (s *Store) closeClean() error {
 	if err := s.o.Faults.Remove(filepath.Join(s.o.Dir, layout.AbortFile)); err != nil {
 		return err
 	}
-	return s.o.Faults.Remove(s.own(layout.StagingFile))
+	if err := s.o.Faults.Remove(s.own(layout.StagingFile)); err != nil {
+		return err
+	}
+	return s.closeJournal()
 }
 
 // release gives back what open took.
@@ -227,6 +231,10 @@ func (s *Store) DeleteTopic(topic string) error {
 	var errs []error
 	for _, q := range qs {
 		errs = append(errs, q.remove())
+	}
+	if s.journal != nil {
+		s.journal.add(&layout.Chunk{Kind: layout.ChunkGone, Topic: []byte(topic)})
+		errs = append(errs, s.commitJournal())
 	}
 	// A checkpoint behind the deletion keeps a start from making the queues again.
 	s.flusher.syncAll, s.flusher.lastSync = true, time.Time{}

@@ -83,6 +83,13 @@ func (t *queueTable) drop(topic string) []*Queue {
 	return qs
 }
 
+// clear forgets all queues.
+func (t *queueTable) clear() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	clear(t.topics)
+}
+
 // empty reports whether there are no queues.
 func (t *queueTable) empty() bool {
 	t.mu.RLock()

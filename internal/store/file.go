@@ -1,0 +1,211 @@
+package store
+
+import (
+	"github.com/skuamq/skua/internal/layout"
+)
+
+// How entries get into the files of their queues. What a few queues got in a cycle is written to their files at once. Of
+// many queues with few entries each that would cost more than anything else that happens to a message; their entries are
+// written to the journal together, and to the files when some have gathered, at the latest after a while.
+const (
+	fewQueues   = 256                  // up to so many dirty queues are written to their files at once
+	gathered    = 64 * layout.UnitSize // so many bytes of entries are worth a write
+	lateCycles  = 60                   // cycles in which the files catch up
+	leastInTime = 512                  // queues that catch up in a cycle, at least
+)
+
+// pace is fewQueues and leastInTime, which tests change.
+type pace struct{ few, late int }
+
+// warmth is what the flusher knows of a queue with entries in memory.
+type warmth struct {
+	cycle int   // of the last flush
+	noted int64 // entries before it are in the journal
+	late  bool  // the queue is in flusher.late
+}
+
+// lateQueues are queues whose entries of one cycle are in the journal and not in files.
+type lateQueues struct {
+	since   layout.Position // the log before it had its entries in files
+	journal int64           // where their chunks begin
+	queues  []*Queue
+}
+
+// filed is the place in the log before which all records have their entries in files.
+func (f *flusher) filed() layout.Position {
+	if len(f.late) > 0 {
+		return f.late[0].since
+	}
+	return f.written
+}
+
+// flushQueues writes the entries of the dirty queues, and lets those cool down that have long been idle.
+func (s *Store) flushQueues(dirty []*Queue) error {
+	f := &s.flusher
+	f.cycle++
+	err := s.writeDirty(dirty)
+	if err == nil {
+		err = s.fileLate(max(f.lateCount()/lateCycles, s.o.pace.late))
+	}
+	if err == nil {
+		err = s.trimJournal()
+	}
+	if err != nil {
+		return s.log.failed(err)
+	}
+	for q, w := range f.warm {
+		if f.cycle-w.cycle > coolAfter && !w.late {
+			q.cool()
+			delete(f.warm, q)
+		}
+	}
+	if ring := s.log.ring.Load(); len(f.warm) == 0 && ring != nil {
+		ring.relax()
+		s.index.relax()
+	}
+	return nil
+}
+
+// writeDirty writes the entries of dirty queues to their files or to the journal.
+func (s *Store) writeDirty(dirty []*Queue) error {
+	f, j := &s.flusher, s.journal
+	if j == nil || len(dirty) <= s.o.pace.few {
+		if err := s.fileAll(dirty); err != nil {
+			return err
+		}
+		return s.commitJournal()
+	}
+	batch := lateQueues{since: f.written, journal: j.end}
+	var ready []*Queue
+	noted := make([]int64, len(dirty))
+	for i, q := range dirty {
+		if q.batch {
+			ready = append(ready, q)
+			continue
+		}
+		noted[i] = j.addUnits(q, f.warm[q].noted)
+	}
+	if err := s.commitJournal(); err != nil {
+		return err
+	}
+	for i, q := range dirty {
+		if q.batch {
+			continue
+		}
+		w := f.warm[q]
+		if !w.late {
+			batch.queues = append(batch.queues, q)
+		}
+		f.warm[q] = warmth{f.cycle, noted[i], true}
+		if q.unfiled() >= gathered {
+			ready = append(ready, q)
+		}
+	}
+	f.late = append(f.late, batch)
+	return s.fileAll(ready)
+}
+
+// unfiled is how many bytes of entries are not in files.
+func (q *Queue) unfiled() int64 {
+	q.mu.RLock()
+	defer q.mu.RUnlock()
+	return int64(len(q.tail)) - (q.flushed-q.tailFrom)*layout.UnitSize
+}
+
+// fileAll writes what queues have in memory to their files, and notes that.
+func (s *Store) fileAll(qs []*Queue) error {
+	f := &s.flusher
+	for _, q := range qs {
+		if err := q.flush(); err != nil {
+			return err
+		}
+		w := f.warm[q]
+		w.cycle = f.cycle
+		f.warm[q] = w
+		f.unsynced[q] = true
+		if s.journal != nil {
+			s.journal.addEnd(q)
+		}
+	}
+	return nil
+}
+
+// fileLate writes to their files what up to n queues have only in the journal, the oldest first.
+func (s *Store) fileLate(n int) error {
+	f := &s.flusher
+	for n > 0 && len(f.late) > 0 {
+		qs := f.late[0].queues
+		some := qs[:min(n, len(qs))]
+		for _, q := range some {
+			if err := s.fileAll([]*Queue{q}); err != nil {
+				return err
+			}
+		}
+		for _, q := range some {
+			w := f.warm[q]
+			w.late = false
+			f.warm[q] = w
+		}
+		n -= len(some)
+		if f.late[0].queues = qs[len(some):]; len(some) == len(qs) {
+			f.late = f.late[1:]
+		}
+	}
+	return s.commitJournal()
+}
+
+// lateCount is how many queues have entries that only the journal has.
+func (f *flusher) lateCount() (n int) {
+	for _, l := range f.late {
+		n += len(l.queues)
+	}
+	return n
+}
+
+// commitJournal writes what was added to the journal. If that fails, for want of space as a rule, all entries are written
+// to their files, and there is no journal any more.
+func (s *Store) commitJournal() error {
+	j, f := s.journal, &s.flusher
+	if j == nil {
+		return nil
+	}
+	err := j.commit()
+	if err == nil {
+		return nil
+	}
+	s.o.Log.Warn("journal of queues cannot be written; going on without it until the next start", "err", err)
+	for q := range s.queues.all() {
+		if q.unfiled() > 0 {
+			if err := q.flush(); err != nil {
+				return err
+			}
+			w := f.warm[q]
+			f.warm[q] = warmth{cycle: f.cycle, noted: w.noted}
+			f.unsynced[q] = true
+		}
+	}
+	f.late = nil
+	return s.dropJournal()
+}
+
+// trimJournal tells the state of the queues anew when the journal has grown, and drops what is of no use any more.
+func (s *Store) trimJournal() error {
+	j, f := s.journal, &s.flusher
+	if j == nil {
+		return nil
+	}
+	if f.retell || j.end-j.state > max(journalStep, 8*j.size) {
+		if err := s.tellQueues(nil); err != nil {
+			j.buf = j.buf[:0]
+			s.o.Log.Warn("state of queues cannot be written to the journal; trying again", "err", err)
+			return nil
+		}
+		f.retell = false
+	}
+	keep := j.state
+	if len(f.late) > 0 {
+		keep = min(keep, f.late[0].journal)
+	}
+	_, err := j.run.DropBefore(keep)
+	return err
+}

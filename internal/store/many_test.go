@@ -1,0 +1,139 @@
+package store
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+	"testing"
+	"time"
+
+	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// A store with many queues is not large because of those that nobody uses.
+func TestIdleQueuesAreSmall(t *testing.T) {
+	const topics, queues = 2000, 10
+	s := open(t, small(t.TempDir()))
+	before := heap()
+	for i := range topics {
+		for id := range int32(queues) {
+			q := s.Queue(fmt.Sprintf("Topic%05d", i), id)
+			q.shelf = queueFiles{segment.Known(s.queueDisk, s.o.QueueFileSize, (*queueFolder)(q), 0, 1)}
+		}
+	}
+	size := (heap() - before) / (topics * queues)
+	t.Logf("%d bytes for each queue", size)
+	if size > 300 && !raceEnabled {
+		t.Errorf("an idle queue takes %d bytes", size)
+	}
+	for q := range s.queues.all() {
+		q.shelf = nil // there are no files
+	}
+}
+
+// heap is the memory in use, bytes.
+func heap() int64 {
+	runtime.GC()
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return int64(m.HeapAlloc)
+}
+
+// What many queues got is in the journal, which the next start reads instead of their files, after a kill and after a stop.
+func TestJournalOfQueues(t *testing.T) {
+	const topics, queues = 50, 10
+	o := small(t.TempDir())
+	o.pace = pace{few: 20, late: 3}
+	o.StagingSize = 2 << 20
+	n := 0
+	fill := func(s *Store) {
+		t.Helper()
+		for i := range topics {
+			for id := range int32(queues) {
+				appendN(t, s, fmt.Sprint("T", i), id, n, n+2)
+			}
+		}
+		n += 2
+		s.flushCycle()
+	}
+	check := func(s *Store, fromJournal bool) {
+		t.Helper()
+		if got := len(s.flusher.late) > 0; fromJournal && !got {
+			t.Error("the journal was not read")
+		}
+		for i := range topics {
+			for id := range int32(queues) {
+				wantBodies(t, s, fmt.Sprint("T", i), id, n)
+			}
+		}
+	}
+	s := open(t, o)
+	fill(s)
+	fill(s)
+	if len(s.flusher.late) == 0 {
+		t.Fatal("nothing is in the journal only")
+	}
+	if err := s.DeleteTopic("T7"); err != nil {
+		t.Fatal(err)
+	}
+	for id := range int32(queues) {
+		appendN(t, s, "T7", id, 0, n)
+	}
+	crash(t, s)
+	s = open(t, o)
+	check(s, true)
+	fill(s)
+	crash(t, s)
+	s = open(t, o)
+	check(s, true)
+	fill(s)
+	closed(t, s)
+	s = open(t, o)
+	check(s, false)
+	if s.Queue("T3", 3).shelf == nil {
+		t.Error("a queue has no files after a stop")
+	}
+	crash(t, s)
+	// Without the journal, and without the folder, everything is found, too.
+	if err := os.RemoveAll(s.own(layout.JournalDir)); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	check(s, false)
+	fill(s)
+	closed(t, s)
+	if err := os.RemoveAll(s.own("")); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	check(s, false)
+}
+
+// The journal of a run in which somebody else came between is not used.
+func TestStaleJournal(t *testing.T) {
+	o := small(t.TempDir())
+	s := open(t, o)
+	appendN(t, s, "T", 0, 0, 10)
+	closed(t, s)
+	r := &recovery{s: s}
+	at, err := changed(o.Dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.queues.clear()
+	if !r.readJournal(at) || s.Queue("T", 0).Max() != 10 {
+		t.Fatal("the journal of a clean stop is not used")
+	}
+	now := time.Now().Add(time.Hour)
+	if err := os.Chtimes(o.Dir, now, now); err != nil {
+		t.Fatal(err)
+	}
+	if at, err = changed(o.Dir); err != nil {
+		t.Fatal(err)
+	}
+	if r.readJournal(at) {
+		t.Error("the journal is used although somebody has used the directory")
+	}
+}
