@@ -1,6 +1,8 @@
 package store
 
 import (
+	"math"
+
 	"github.com/skuamq/skua/internal/layout"
 )
 
@@ -208,4 +210,27 @@ func (s *Store) trimJournal() error {
 	}
 	_, err := j.run.DropBefore(keep)
 	return err
+}
+
+// settleQueues sees to it that the entries of all records before end are in files, and on disk, and reports whether they
+// are: when the log has gone nobody can make them again, and a queue that has lost its last ones would give their offsets
+// to other messages. A full disk is no reason to wait, since the log goes to make space.
+func (s *Store) settleQueues(end int64) bool {
+	f := &s.flusher
+	f.mu.Lock()
+	settled, written := f.synced.End >= end, f.written.End >= end
+	f.mu.Unlock()
+	if settled {
+		return true
+	}
+	if !written {
+		s.flushCycle()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := s.fileLate(math.MaxInt)
+	if err == nil {
+		err = s.syncQueues(true)
+	}
+	return err == nil && f.synced.End >= end || full(err)
 }

@@ -176,6 +176,9 @@ func (s *Store) dropFirst(r *Retention, early bool) bool {
 			return false
 		}
 	}
+	if !s.settleQueues(end) {
+		return false
+	}
 	_, err := run.DropBefore(end)
 	if err != nil {
 		s.o.Log.Warn("expired commit log file cannot be removed", "file", run.Path(begin), "err", err)
