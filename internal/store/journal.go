@@ -42,8 +42,17 @@ func (s *Store) findJournal() (*queueJournal, error) {
 	return &queueJournal{run: run, end: begin}, nil
 }
 
-// add appends a chunk; commit writes it.
-func (j *queueJournal) add(c *layout.Chunk) { j.buf = c.Append(j.buf) }
+// add appends a chunk; commit writes it. A chunk that does not fit into its file goes to the next one, so that each file
+// begins with a chunk when those before it are gone.
+func (j *queueJournal) add(c *layout.Chunk) {
+	n := len(j.buf)
+	j.buf = c.Append(j.buf)
+	at, size := j.end+int64(n), int64(len(j.buf)-n)
+	if left := journalFile - at%journalFile; size > left {
+		j.buf = append(j.buf[:n], make([]byte, left)...)
+		j.buf = c.Append(j.buf)
+	}
+}
 
 // commit writes what was added. After an error it may be called again.
 func (j *queueJournal) commit() error {
@@ -64,29 +73,28 @@ func (j *queueJournal) commit() error {
 func (j *queueJournal) replay(f func(c *layout.Chunk) bool) error {
 	_, stop := j.run.Bounds()
 	b := make([]byte, 2*layout.MaxChunk)
-	for {
-		n := min(int64(len(b)), stop-j.end)
-		if err := j.run.ReadAt(b[:n], j.end); err != nil {
+	for at := j.end; at < stop; {
+		n := min(int64(len(b)), journalFile-at%journalFile)
+		if err := j.run.ReadAt(b[:n], at); err != nil {
 			return err
 		}
-		rest := b[:n]
+		rest, begin := b[:n], at
 		for {
 			c, size := layout.DecodeChunk(rest)
-			if size == 0 {
-				return nil
-			}
-			if size > len(rest) {
+			if size == 0 || size > len(rest) {
 				break
 			}
 			if !f(&c) {
 				return nil
 			}
-			rest, j.end = rest[size:], j.end+int64(size)
+			rest, at = rest[size:], at+int64(size)
+			j.end = at
 		}
-		if len(rest) == int(n) {
-			return nil // the end of the files
+		if at == begin {
+			at += journalFile - at%journalFile // there is no more in this file
 		}
 	}
+	return nil
 }
 
 // lateQueues counts the queues with entries that are not in files, and all.
@@ -254,6 +262,7 @@ func (r *recovery) readJournal(root int64) bool {
 		sameRun = false
 	}
 	if err != nil || in.bad || !in.whole || !sameRun {
+		s.o.Log.Debug("journal of queues is not used", "err", err, "contradictory", in.bad, "whole", in.whole, "of the last run", sameRun, "end", j.end)
 		s.queues.clear()
 		return false
 	}

@@ -137,3 +137,30 @@ func TestStaleJournal(t *testing.T) {
 		t.Error("the journal is used although somebody has used the directory")
 	}
 }
+
+// A journal whose first files are gone can be read from the one that is left.
+func TestJournalLosesItsFirstFiles(t *testing.T) {
+	s := open(t, small(t.TempDir()))
+	q := s.Queue("T", 0)
+	j := s.journal
+	q.tail = make([]byte, 50000*layout.UnitSize)
+	start := j.end
+	for j.end < start+2*journalFile+journalFile/2 {
+		j.addUnits(q, 0)
+		if err := j.commit(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	q.tail = nil
+	if n, err := j.run.DropBefore(j.end); n != 2 || err != nil {
+		t.Fatalf("%d files dropped, %v", n, err)
+	}
+	again, err := s.findJournal()
+	if err != nil {
+		t.Fatal(err)
+	}
+	n := 0
+	if err := again.replay(func(*layout.Chunk) bool { n++; return true }); err != nil || n == 0 || again.end != j.end {
+		t.Errorf("%d chunks to %d, want them to %d: %v", n, again.end, j.end, err)
+	}
+}
