@@ -22,18 +22,18 @@ type piece struct {
 	buf      []byte
 	messages []record.Message
 	ended    bool          // messages do not reach to the end of buf: what is behind them is not good
-	checked  chan struct{} // closed when the two above are there
+	checked  chan struct{} // told when the two above are there
 }
 
 // ahead reads and verifies what is far in front of the end of the log. It ends before the first place where something is
 // not as it should be, about which scan gets to judge.
 type ahead struct {
-	r       *recovery
-	buffers sync.Pool
-	work    chan *piece
-	order   chan *piece // the same, in the order of the log
-	stop    chan struct{}
-	all     sync.WaitGroup
+	r      *recovery
+	pieces sync.Pool // of *piece
+	work   chan *piece
+	order  chan *piece // the same, in the order of the log
+	stop   chan struct{}
+	all    sync.WaitGroup
 }
 
 // scanAhead does the part of scan that can be done by several at a time, if it is worth it.
@@ -79,9 +79,15 @@ func (a *ahead) read(at, stop int64) {
 // next reads a piece at at, and tells where the one behind it begins; nil when something is not as it should be.
 func (a *ahead) next(run *segment.Run, at int64) (p *piece, next int64) {
 	left := run.Start(at) + run.FileSize() - at
-	p = &piece{at: at, checked: make(chan struct{})}
+	if p, _ = a.pieces.Get().(*piece); p == nil {
+		p = &piece{checked: make(chan struct{}, 1)}
+	}
+	p.at, p.messages, p.ended = at, p.messages[:0], false
 	for n := min(scanSize, left); ; {
-		p.buf = a.buffer(n)
+		if int64(cap(p.buf)) < n {
+			p.buf = make([]byte, n)
+		}
+		p.buf = p.buf[:n]
 		if run.ReadAt(p.buf, at) != nil {
 			return nil, 0
 		}
@@ -97,14 +103,6 @@ func (a *ahead) next(run *segment.Run, at int64) (p *piece, next int64) {
 		}
 		n = need
 	}
-}
-
-// buffer returns n bytes, of which the content is of no interest.
-func (a *ahead) buffer(n int64) []byte {
-	if b, _ := a.buffers.Get().(*[]byte); b != nil && int64(cap(*b)) >= n {
-		return (*b)[:n]
-	}
-	return make([]byte, n)
 }
 
 // wholeRecords tells how many bytes of b look like whole records, and whether a blank is behind them. need is the size of
@@ -144,7 +142,7 @@ func (a *ahead) verify() {
 			p.messages = append(p.messages, m)
 			n += size
 		}
-		close(p.checked)
+		p.checked <- struct{}{}
 	}
 }
 
@@ -165,7 +163,7 @@ func (a *ahead) restore() error {
 		if p.ended {
 			return nil
 		}
-		a.buffers.Put(&p.buf)
+		a.pieces.Put(p)
 	}
 	return nil
 }
