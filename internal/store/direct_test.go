@@ -38,7 +38,10 @@ func TestDirectWrites(t *testing.T) {
 				}
 			}
 		}
-		if on := s.log.direct.on; mode == DirectOn && !on && s.log.direct.mode == DirectOn {
+		s.log.drainMu.Lock()
+		now := s.log.direct
+		s.log.drainMu.Unlock()
+		if mode == DirectOn && now.mode == DirectOn && !now.on {
 			t.Error("no direct writes")
 		}
 		if round%2 == 0 {
