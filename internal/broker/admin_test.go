@@ -20,10 +20,11 @@ import (
 
 func TestQueries(t *testing.T) {
 	d := openDoor(t)
-	id, _ := d.peer.send("T", "one", skua.PropKeys, "k1 k2", skua.PropUniqueKey, "U1")
-	d.peer.send("T", "two", skua.PropKeys, "k2", skua.PropUniqueKey, "U2")
-	query := func(key string, unique bool) []string {
-		answer := d.peer.must(command.QueryMessage, &command.QueryMessageHeader{Topic: "T", Key: key, Max: 10, End: time.Now().UnixMilli() + 1000, UniqueQuery: unique}, nil)
+	id, _ := d.peer.send("T", "one", skua.PropKeys, "k1 k2", skua.PropUniqueKey, "U1", skua.PropTags, "a")
+	d.peer.send("T", "two", skua.PropKeys, "k2 a", skua.PropUniqueKey, "U2", skua.PropTags, "k1")
+	query := func(key, kind string, unique bool) []string {
+		answer := d.peer.must(command.QueryMessage, &command.QueryMessageHeader{Topic: "T", Key: key, Max: 10,
+			End: time.Now().UnixMilli() + 1000, IndexType: kind, UniqueQuery: unique}, nil)
 		var found []string
 		for b := answer.Body; len(b) > 0; {
 			m, n, err := record.Decode(b)
@@ -34,11 +35,17 @@ func TestQueries(t *testing.T) {
 		}
 		return found
 	}
-	if got := query("k2", false); !slices.Equal(got, []string{"one", "two"}) {
+	if got := query("k2", "", false); !slices.Equal(got, []string{"one", "two"}) {
 		t.Errorf("k2: %v", got)
 	}
-	if got := query("U2", true); !slices.Equal(got, []string{"two"}) {
+	if got := query("U2", "", true); !slices.Equal(got, []string{"two"}) {
 		t.Errorf("U2: %v", got)
+	}
+	if got := query("a", command.IndexTag, false); !slices.Equal(got, []string{"one"}) {
+		t.Errorf("tag a: %v", got)
+	}
+	if got := query("a", "K", false); !slices.Equal(got, []string{"two"}) {
+		t.Errorf("key a: %v", got)
 	}
 	d.peer.refused(command.StatusQueryNotFound, "can not find message, maybe time range not correct", command.QueryMessage,
 		&command.QueryMessageHeader{Topic: "T", Key: "none", Max: 10, End: time.Now().UnixMilli()}, nil)

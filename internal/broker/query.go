@@ -7,18 +7,22 @@ import (
 	"github.com/skuamq/skua/internal/wire"
 )
 
-// queryMessage serves QUERY_MESSAGE: messages of a topic by key or by the client's message id, from the index.
+// queryMessage serves QUERY_MESSAGE: messages of a topic by key, by the client's message id, or by tag, from the index.
 func (b *Broker) queryMessage(f *wire.Frame) {
 	var h command.QueryMessageHeader
 	if !decode(f, &h) {
 		return
 	}
 	o := b.options.Load()
-	if h.UniqueQuery {
+	find := b.store.Query
+	switch {
+	case h.UniqueQuery:
 		h.Max = o.DefaultQueryMaxNum
+	case h.IndexType == command.IndexTag:
+		find = b.store.QueryTag
 	}
 	limit := int(min(h.Max, o.MaxMsgsNumBatch))
-	out, err := b.store.Query(h.Topic, h.Key, limit, h.Begin, h.End)
+	out, err := find(h.Topic, h.Key, limit, h.Begin, h.End)
 	if err != nil {
 		refuse(f, command.StatusSystemError, "the index cannot be read: %v", err)
 		return

@@ -165,12 +165,15 @@ type QueryMessageHeader struct {
 	Topic       string `field:"topic"`
 	Key         string `field:"key"`
 	Max         int32  `field:"maxNum"`
-	Begin       int64  `field:"beginTimestamp"` // ms
-	End         int64  `field:"endTimestamp"`   // ms
-	IndexType   string `field:"indexType,omitzero"`
+	Begin       int64  `field:"beginTimestamp"`     // ms
+	End         int64  `field:"endTimestamp"`       // ms
+	IndexType   string `field:"indexType,omitzero"` // IndexTag, or "K", "U", or "" for keys and ids
 	LastKey     string `field:"lastKey,omitzero"`
 	UniqueQuery bool   `field:"_UNIQUE_KEY_QUERY,omitzero"` // Key is a message id
 }
+
+// IndexTag says that the key of a query is a tag.
+const IndexTag = "T"
 
 // QueryMessageResponse is the header of its answer.
 type QueryMessageResponse struct {

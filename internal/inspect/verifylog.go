@@ -431,8 +431,8 @@ func (w *worker) keys(s *stretch) {
 		w.hashes = appendHashes(w.hashes, m)
 	}
 	want := len(w.hashes)
-	if tag, ok := record.Property(m.Properties, skua.PropTags); ok { // which Java indexes since 5.4, and Skua does not
-		w.hashes = append(w.hashes, layout.KeyHash(m.Topic, append([]byte("T#"), tag...)))
+	if tag, ok := record.Property(m.Properties, skua.PropTags); ok { // which not every release has indexed
+		w.hashes = append(w.hashes, layout.TagHash(m.Topic, tag))
 	}
 	var have [8]int32
 	got := have[:0]

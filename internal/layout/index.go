@@ -149,7 +149,19 @@ func (x Index) Covers(begin, end int64) bool {
 
 // KeyHash is the hash of topic#key that the index uses: not negative.
 func KeyHash(topic, key []byte) int32 {
-	h := record.HashMore(record.HashMore(record.HashString(topic), []byte{'#'}), key)
+	return hashOf(record.HashMore(record.HashMore(record.HashString(topic), []byte{'#'}), key))
+}
+
+// TagKey is put in front of a tag to make the key by which the index finds it.
+const TagKey = "T#"
+
+// TagHash is the hash of topic#T#tag that the index uses for tags: KeyHash of TagKey and tag. It allocates nothing.
+func TagHash(topic, tag []byte) int32 {
+	return hashOf(record.HashMore(record.HashMore(record.HashString(topic), []byte("#"+TagKey)), tag))
+}
+
+// hashOf makes a hash of text one of the index.
+func hashOf(h int32) int32 {
 	if h < 0 {
 		h = -h
 	}

@@ -278,27 +278,33 @@ func (x *indexer) put(k keyed) error {
 	return err
 }
 
-// eachKey calls yield with the keys under which a message is found: its unique key, and each word of KEYS.
-func eachKey(properties []byte, yield func(key []byte) bool) {
-	var unique, keys []byte
+// eachKey calls yield with the keys under which a message is found, in Java's order: its unique key, each word of KEYS,
+// and its tag.
+func eachKey(properties []byte, yield func(key []byte, tag bool) bool) {
+	var unique, keys, tag []byte
 	record.EachProperty(properties, func(k, v []byte) bool {
 		switch string(k) {
 		case skua.PropUniqueKey:
 			unique = v
 		case skua.PropKeys:
 			keys = v
+		case skua.PropTags:
+			tag = v
 		}
 		return true
 	})
-	if len(unique) > 0 && !yield(unique) {
+	if len(unique) > 0 && !yield(unique, false) {
 		return
 	}
 	for len(keys) > 0 {
 		var k []byte
 		k, keys, _ = bytes.Cut(keys, []byte{' '})
-		if len(k) > 0 && !yield(k) {
+		if len(k) > 0 && !yield(k, false) {
 			return
 		}
+	}
+	if len(tag) > 0 {
+		yield(tag, true)
 	}
 }
 

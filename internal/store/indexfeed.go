@@ -44,8 +44,12 @@ func keysOf(keys []keyed, m *record.Message, n int) []keyed {
 	if m.Transaction() == record.FlagTransactionRollback {
 		return keys
 	}
-	eachKey(m.Properties, func(key []byte) bool {
-		keys = append(keys, keyed{hash: layout.KeyHash(m.Topic, key), log: int64(n)})
+	eachKey(m.Properties, func(key []byte, tag bool) bool {
+		hash := layout.KeyHash
+		if tag {
+			hash = layout.TagHash
+		}
+		keys = append(keys, keyed{hash: hash(m.Topic, key), log: int64(n)})
 		return true
 	})
 	return keys

@@ -243,6 +243,31 @@ func writeAgain(t *testing.T, variant string) {
 	for _, dir := range []string{"commitlog", "consumequeue"} {
 		sameFiles(t, filepath.Join(o.Dir, dir), filepath.Join(mine.Dir, dir))
 	}
+	sameIndex(t, o.Dir, mine.Dir) // made from the keys that appenders handed over
+	for _, dir := range []string{"index", layout.OwnDir} {
+		if err := os.RemoveAll(filepath.Join(mine.Dir, dir)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed(t, open(t, mine))
+	sameIndex(t, o.Dir, mine.Dir) // made from the log
+}
+
+// sameIndex compares the index files of two stores, which are named by the time when they were made.
+func sameIndex(t *testing.T, want, got string) {
+	t.Helper()
+	a, err := indexNames(filepath.Join(want, "index"))
+	b, err2 := indexNames(filepath.Join(got, "index"))
+	if err != nil || err2 != nil || len(a) == 0 || len(a) != len(b) {
+		t.Fatalf("index files %v and %v, %v, %v", a, b, err, err2)
+	}
+	for i := range a {
+		x, err := os.ReadFile(a[i])
+		y, err2 := os.ReadFile(b[i])
+		if err != nil || err2 != nil || !bytes.Equal(x, y) {
+			t.Errorf("index file %d differs from Java's: %v, %v", i, err, err2)
+		}
+	}
 }
 
 func sameFiles(t *testing.T, want, got string) {

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"slices"
@@ -17,6 +16,11 @@ type QueryResult struct {
 	Records    [][]byte       // the newest matching ones, oldest first
 	LastTime   int64          // store time of the last message that is indexed, ms; 0 if none is
 	LastOffset skua.LogOffset // its offset
+}
+
+// QueryTag finds messages of topic with a tag, as Query does those with a key.
+func (s *Store) QueryTag(topic, tag string, maxMessages int, begin, end int64) (QueryResult, error) {
+	return s.Query(topic, layout.TagKey+tag, maxMessages, begin, end)
 }
 
 // Query finds messages of topic stored from begin to end, ms, both included, with key among their KEYS or as their unique
@@ -74,8 +78,12 @@ func (s *Store) matches(log int64, topic, key string, begin, end int64) bool {
 		return false
 	}
 	found := false
-	eachKey(m.Properties, func(k []byte) bool {
-		found = bytes.Equal(k, []byte(key))
+	eachKey(m.Properties, func(k []byte, tag bool) bool {
+		own := string(k)
+		if tag {
+			own = layout.TagKey + own
+		}
+		found = own == key
 		return !found
 	})
 	return found
