@@ -107,15 +107,26 @@ func (q *Queue) unit(at int64) (layout.Unit, error) {
 // search returns the first offset in [lo, hi) whose entry is as wanted, hi if none is. Entries that cannot be read count
 // as not wanted; those of lost messages say nothing, the next other one speaks for them.
 func (q *Queue) search(lo, hi int64, wanted func(layout.Unit) bool) int64 {
-	return lo + int64(sort.Search(int(hi-lo), func(i int) bool {
+	end := hi // without lost ones behind the last that speaks
+	for end > lo {
+		if u, err := q.unit(end - 1); err != nil || !u.Lost() {
+			break
+		}
+		end--
+	}
+	n := lo + int64(sort.Search(int(end-lo), func(i int) bool {
 		at := lo + int64(i)
 		u, err := q.unit(at)
-		for err == nil && u.Lost() && at+1 < hi {
+		for err == nil && u.Lost() {
 			at++
 			u, err = q.unit(at)
 		}
 		return err == nil && wanted(u)
 	}))
+	if n == end {
+		return hi
+	}
+	return n
 }
 
 // correctMin raises Min to the first entry whose record is still in the log, which begins at logMin, and returns that.

@@ -11,7 +11,7 @@ import (
 // Limits of what a start holds in memory or makes up.
 const (
 	maxRestored = 64 << 10 // entries of one queue that wait to be written
-	maxGap      = 1 << 24  // missing entries that are replaced by fillers
+	maxGap      = 1 << 24  // missing entries that are made up for
 )
 
 // setEnd makes next the end of the queue, all of it in files.
@@ -58,7 +58,7 @@ func (s *Store) restore(m *record.Message) error {
 		s.o.Log.Warn("queue entry did not match the commit log; entries from it on are made again", "topic", q.topic,
 			"queue", q.id, "offset", off)
 	}
-	if err := q.pad(off); err != nil {
+	if err := q.pad(off, int64(m.LogOffset)-int64(m.LogOffset)%s.o.SegmentSize); err != nil {
 		return err
 	}
 	tags := s.tagsCode(m)
@@ -92,8 +92,8 @@ func (s *Store) restore(m *record.Message) error {
 }
 
 // pad makes off the next offset of the queue, which is not behind it. A queue without entries begins there; in others
-// fillers stand for what is missing.
-func (q *Queue) pad(off int64) error {
+// entries of lost messages stand for what is missing. fileStart is that of the log file of the record for off.
+func (q *Queue) pad(off, fileStart int64) error {
 	gap := off - q.next
 	if gap == 0 {
 		return nil
@@ -103,12 +103,12 @@ func (q *Queue) pad(off int64) error {
 		return nil
 	}
 	if gap > maxGap {
-		return fmt.Errorf("store: queue %s ends at %d, but the commit log goes on with %d; remove the directory to make the queue again from the log",
-			q.dir(), q.next, off)
+		return fmt.Errorf("store: queue %s ends at %d, but the commit log goes on with %d; make it again from the log with: skua store repair %s",
+			q.dir(), q.next, off, q.store.o.Dir)
 	}
 	q.store.o.Log.Warn("queue lacks entries, which stay lost", "topic", q.topic, "queue", q.id, "from", q.next, "to", off)
 	for ; q.next < off; q.next++ {
-		q.tail = layout.AppendUnit(q.tail, 0, math.MaxInt32, 0)
+		q.tail = layout.AppendLost(q.tail, fileStart)
 	}
 	return nil
 }
