@@ -138,9 +138,11 @@ func TestRegistration(t *testing.T) {
 		t.Error(err)
 	}
 	for _, n := range []*nameServer{one, two} {
+		n.mu.Lock()
 		if len(n.gone) != 1 || n.gone[0].BrokerAddr != d.b.Advertised() || n.gone[0].BrokerName != "b" || n.gone[0].ClusterName != "C" {
 			t.Errorf("unregistered %+v", n.gone)
 		}
+		n.mu.Unlock()
 	}
 }
 
@@ -168,10 +170,10 @@ func TestRegistrationOnlyOfChanges(t *testing.T) {
 	n := openNameServer(t, "")
 	d := openDoor(t, "namesrvAddr", n.addr, "forceRegister", "false")
 	<-d.b.Registered()
-	if n.asked != 1 || len(n.registrations()) != 0 {
-		t.Errorf("asked %d times, registered %d", n.asked, len(n.registrations()))
-	}
 	n.mu.Lock()
+	if n.asked != 1 || len(n.seen) != 0 {
+		t.Errorf("asked %d times, registered %d", n.asked, len(n.seen))
+	}
 	n.changed = true
 	n.mu.Unlock()
 	d.peer.send("ByASend", "x")
