@@ -16,8 +16,9 @@ import (
 	"github.com/skuamq/skua/internal/nameserver"
 )
 
-// stopTime bounds the stop of all servers together; supervisors kill a process after ten seconds.
-const stopTime = 8 * time.Second
+// stopTime bounds the stop of all servers together. Most take milliseconds; to write the entries of 100,000 queues to files that
+// are not there yet takes seconds. A supervisor that has less patience kills the process, which loses nothing.
+const stopTime = 25 * time.Second
 
 // registerTime bounds how long a start waits for name servers that do not answer.
 const registerTime = 3 * time.Second

@@ -14,12 +14,9 @@ import (
 // writeCheckpoints notes how far everything is, for Java and for ourselves. With durably, a loss of power does not bring
 // back an older one of ours.
 func (s *Store) writeCheckpoints(durably bool) error {
-	f := &s.flusher
-	f.mu.Lock()
-	c := layout.Checkpoint{Session: s.session, Boot: bootID(), Durable: f.durable, Written: f.written, Synced: f.synced}
-	c.Tally = f.tally
-	f.mu.Unlock()
-	c.Indexed = s.index.position()
+	s.flusher.mu.Lock()
+	c := s.checkpointLocked()
+	s.flusher.mu.Unlock()
 	j := layout.JavaCheckpoint{Log: c.Durable.Time, Queues: c.Synced.Time, Index: s.index.flushedTime(), QueuesEnd: c.Synced.End}
 	if s.java.Log > j.Log {
 		j.Log = s.java.Log
@@ -27,6 +24,13 @@ func (s *Store) writeCheckpoints(durably bool) error {
 	j.MasterFlushed, j.Confirm = s.java.MasterFlushed, s.java.Confirm
 	return errors.Join(overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode(), durably),
 		overwrite(s.o.Faults, filepath.Join(s.o.Dir, layout.JavaCheckpointFile), j.Encode(), false))
+}
+
+// checkpointLocked tells how far everything is, to one who holds flusher.mu.
+func (s *Store) checkpointLocked() layout.Checkpoint {
+	f := &s.flusher
+	return layout.Checkpoint{Session: s.session, Boot: bootID(), Durable: f.durable, Written: f.written, Synced: f.synced, Tally: f.tally,
+		Indexed: s.index.position()}
 }
 
 // overwrite writes a small file in place, so that a full disk cannot keep it from being updated.

@@ -1,7 +1,11 @@
 package store
 
 import (
+	"cmp"
 	"math"
+	"slices"
+	"strings"
+	"time"
 
 	"github.com/skuamq/skua/internal/layout"
 )
@@ -10,10 +14,12 @@ import (
 // many queues with few entries each that would cost more than anything else that happens to a message; their entries are
 // written to the journal together, and to the files when some have gathered, at the latest after a while.
 const (
-	fewQueues   = 256                  // up to so many dirty queues are written to their files at once
-	gathered    = 64 * layout.UnitSize // so many bytes of entries are worth a write
-	lateCycles  = 60                   // cycles in which the files catch up
-	leastInTime = 512                  // queues that catch up in a cycle, at least
+	fewQueues   = 256                    // up to so many dirty queues are written to their files at once
+	gathered    = 64 * layout.UnitSize   // so many bytes of entries are worth a write
+	lateCycles  = 60                     // cycles in which the files catch up
+	leastInTime = 512                    // queues that catch up in a cycle, at least, if they can
+	filingTime  = 150 * time.Millisecond // for which a cycle lets queues catch up, so that the next one begins soon
+	idlePace    = 4                      // times as many when few others get messages
 )
 
 // pace is fewQueues and leastInTime, which tests change.
@@ -41,13 +47,16 @@ func (f *flusher) filed() layout.Position {
 	return f.written
 }
 
-// flushQueues writes the entries of the dirty queues, and lets those cool down that have long been idle.
-func (s *Store) flushQueues(dirty []*Queue) error {
+// flushQueues writes the entries of the dirty queues, which are those of all records before target, and lets those cool
+// down that have long been idle.
+func (s *Store) flushQueues(dirty []*Queue, target layout.Position) error {
 	f := &s.flusher
 	f.cycle++
 	err := s.writeDirty(dirty)
 	if err == nil {
-		err = s.fileLate(max(f.lateCount()/lateCycles, s.o.pace.late))
+		f.written = target
+		s.noteWritten(len(dirty))
+		err = s.catchUp(len(dirty))
 	}
 	if err == nil {
 		err = s.trimJournal()
@@ -66,6 +75,24 @@ func (s *Store) flushQueues(dirty []*Queue) error {
 		s.index.relax()
 	}
 	return nil
+}
+
+// noteWritten tells the next start how far the journal goes, if dirty queues were many. What the rest of the cycle does may
+// take long, and a start would have to read all of the log that came meanwhile.
+func (s *Store) noteWritten(dirty int) {
+	if s.journal != nil && dirty > s.o.pace.few {
+		c := s.checkpointLocked()
+		_ = overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode(), false) // the end of the cycle writes it again, and reports
+	}
+}
+
+// catchUp writes to their files some of the entries that only the journal has: more of them while few queues get messages.
+func (s *Store) catchUp(dirty int) error {
+	n := max(s.flusher.lateCount()/lateCycles, s.o.pace.late)
+	if dirty <= s.o.pace.few {
+		n *= idlePace
+	}
+	return s.fileLate(n, time.Now().Add(filingTime))
 }
 
 // writeDirty writes the entries of dirty queues to their files or to the journal.
@@ -103,7 +130,9 @@ func (s *Store) writeDirty(dirty []*Queue) error {
 			ready = append(ready, q)
 		}
 	}
-	f.late = append(f.late, batch)
+	if len(batch.queues) > 0 {
+		f.late = append(f.late, batch)
+	}
 	return s.fileAll(ready)
 }
 
@@ -132,28 +161,46 @@ func (s *Store) fileAll(qs []*Queue) error {
 	return nil
 }
 
-// fileLate writes to their files what up to n queues have only in the journal, the oldest first.
-func (s *Store) fileLate(n int) error {
+// fileLate writes to their files what up to n queues have only in the journal, the oldest first, until the time is over.
+func (s *Store) fileLate(n int, until time.Time) error {
 	f := &s.flusher
-	for n > 0 && len(f.late) > 0 {
-		qs := f.late[0].queues
-		some := qs[:min(n, len(qs))]
-		for _, q := range some {
-			if err := s.fileAll([]*Queue{q}); err != nil {
-				return err
-			}
+	for ; n > 0 && len(f.late) > 0 && time.Now().Before(until); n-- {
+		l := &f.late[0]
+		if err := s.fileAll(l.queues[:1]); err != nil {
+			return err
 		}
-		for _, q := range some {
-			w := f.warm[q]
-			w.late = false
-			f.warm[q] = w
-		}
-		n -= len(some)
-		if f.late[0].queues = qs[len(some):]; len(some) == len(qs) {
+		w := f.warm[l.queues[0]]
+		w.late = false
+		f.warm[l.queues[0]] = w
+		if l.queues = l.queues[1:]; len(l.queues) == 0 {
 			f.late = f.late[1:]
 		}
 	}
 	return s.commitJournal()
+}
+
+// fileRest is fileLate for all queues. It tells how far it is when it takes long: each may get two directories and a file.
+func (s *Store) fileRest() error {
+	f := &s.flusher
+	all, step := f.lateCount(), progressFirst
+	if all == 0 {
+		return nil
+	}
+	rest := lateQueues{since: f.late[0].since, journal: f.late[0].journal, queues: make([]*Queue, 0, all)}
+	for _, l := range f.late {
+		rest.queues = append(rest.queues, l.queues...)
+	}
+	slices.SortFunc(rest.queues, func(a, b *Queue) int { return cmp.Or(strings.Compare(a.topic, b.topic), cmp.Compare(a.id, b.id)) })
+	for f.late = []lateQueues{rest}; ; step = progressEvery {
+		if err := s.fileLate(math.MaxInt, time.Now().Add(step)); err != nil {
+			return err
+		}
+		left := f.lateCount()
+		if left == 0 {
+			return nil
+		}
+		s.o.Log.Info("entries of many queues are being written to their files", "queues", all, "left", left)
+	}
 }
 
 // lateCount is how many queues have entries that only the journal has.
@@ -228,7 +275,7 @@ func (s *Store) settleQueues(end int64) bool {
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err := s.fileLate(math.MaxInt)
+	err := s.fileRest()
 	if err == nil {
 		err = s.syncQueues(true)
 	}

@@ -3,7 +3,6 @@ package store
 import (
 	"errors"
 	"fmt"
-	"math"
 	"sync"
 	"time"
 
@@ -146,13 +145,12 @@ func (s *Store) flush() error {
 	dirty, target := s.takeDirty()
 	err := s.log.drain()
 	if err == nil {
-		err = s.flushQueues(dirty)
+		err = s.flushQueues(dirty, target)
 	}
 	if err != nil {
 		s.giveBackDirty(dirty)
 		return err
 	}
-	f.written = target
 	if !s.o.SyncFlush {
 		if err := s.syncAndPublish(); err != nil {
 			return err
@@ -226,7 +224,7 @@ func (s *Store) flushAll() error {
 	}
 	s.flusher.mu.Lock()
 	defer s.flusher.mu.Unlock()
-	if err := s.fileLate(math.MaxInt); err != nil {
+	if err := s.fileRest(); err != nil {
 		return err
 	}
 	return s.syncQueues(true)
