@@ -69,29 +69,33 @@ func (j *queueJournal) commit() error {
 	return nil
 }
 
-// replay calls f for each chunk until it says false, and sets the end behind the last one.
-func (j *queueJournal) replay(f func(c *layout.Chunk) bool) error {
+// replay calls f for all chunks, some at a time, until it says false, and sets the end behind the last ones. What f gets
+// is no more valid when it returns.
+func (j *queueJournal) replay(f func(chunks []layout.Chunk) bool) error {
 	_, stop := j.run.Bounds()
 	b := make([]byte, 2*layout.MaxChunk)
+	var chunks []layout.Chunk
 	for at := j.end; at < stop; {
 		n := min(int64(len(b)), journalFile-at%journalFile)
 		if err := j.run.ReadAt(b[:n], at); err != nil {
 			return err
 		}
 		rest, begin := b[:n], at
-		for {
+		for chunks = chunks[:0]; ; {
 			c, size := layout.DecodeChunk(rest)
 			if size == 0 || size > len(rest) {
 				break
 			}
-			if !f(&c) {
-				return nil
-			}
+			chunks = append(chunks, c)
 			rest, at = rest[size:], at+int64(size)
-			j.end = at
 		}
 		if at == begin {
 			at += journalFile - at%journalFile // there is no more in this file
+			continue
+		}
+		j.end = at
+		if !f(chunks) {
+			return nil
 		}
 	}
 	return nil
@@ -252,7 +256,7 @@ func (r *recovery) readJournal(root int64) bool {
 		return false
 	}
 	in := &journalReader{s: s}
-	err = j.replay(in.take)
+	err = j.replay(in.takeAll)
 	sameRun := in.clean == root
 	if r.crashed {
 		boot := bootID()
@@ -301,24 +305,7 @@ func (in *journalReader) take(c *layout.Chunk) bool {
 	case layout.ChunkGone:
 		in.s.queues.drop(string(c.Topic))
 	case layout.ChunkEnd, layout.ChunkUnits:
-		in.bad = !layout.Storable(string(c.Topic)) || c.Queue < 0 || c.From < 0 || c.First < 0
-		if in.bad {
-			return false
-		}
-		q := in.s.queues.find(c.Topic, c.Queue)
-		if q == nil && in.s.o.Batched != nil && in.s.o.Batched(string(c.Topic)) {
-			return true // as when the files are looked at
-		}
-		if q == nil {
-			q = in.s.Queue(string(c.Topic), c.Queue)
-			q.tailFrom, q.flushed, q.synced, q.next = c.From, c.From, c.From, c.From
-			q.min.Store(c.From)
-		}
-		if c.Kind == layout.ChunkEnd {
-			q.replayEnd(c)
-		} else {
-			in.bad = !q.replayUnits(c)
-		}
+		in.bad = !in.takeQueue(c)
 	}
 	return !in.bad
 }

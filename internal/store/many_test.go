@@ -176,7 +176,7 @@ func TestJournalLosesItsFirstFiles(t *testing.T) {
 		t.Fatal(err)
 	}
 	n := 0
-	if err := again.replay(func(*layout.Chunk) bool { n++; return true }); err != nil || n == 0 || again.end != j.end {
+	if err := again.replay(func(c []layout.Chunk) bool { n += len(c); return true }); err != nil || n == 0 || again.end != j.end {
 		t.Errorf("%d chunks to %d, want them to %d: %v", n, again.end, j.end, err)
 	}
 }

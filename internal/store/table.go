@@ -20,8 +20,11 @@ func (t *queueTable) find(topic []byte, id int32) *Queue {
 	return at(t.topics[string(topic)], id)
 }
 
-// at finds the queue with a number, nil if there is none.
+// at finds the queue with a number, nil if there is none. As a rule a topic has all of its queues.
 func at(qs []*Queue, id int32) *Queue {
+	if uint(id) < uint(len(qs)) && qs[id].id == id {
+		return qs[id]
+	}
 	if i, ok := seat(qs, id); ok {
 		return qs[i]
 	}
