@@ -50,7 +50,7 @@ func (s *Store) restore(m *record.Message) error {
 	}
 	if off < q.next {
 		if u, err := q.unit(off); err == nil && u.Log == int64(m.LogOffset) && q.extensionIntact(u, m) {
-			return nil
+			return q.dropOlder(m)
 		}
 		if err := q.cut(off); err != nil {
 			return err
@@ -88,6 +88,22 @@ func (s *Store) restore(m *record.Message) error {
 		return fmt.Errorf("store: %w", err)
 	}
 	q.cool()
+	return nil
+}
+
+// dropOlder removes the entries behind that of m, which is in place, if the last of them is of a record in front of m: they
+// are of a topic of that name that was deleted. Those that are right the scan still has before it.
+func (q *Queue) dropOlder(m *record.Message) error {
+	end := int64(m.LogOffset) + int64(m.Size)
+	next := int64(m.QueueOffset) + int64(q.span(m))
+	if next >= q.next || q.maxLog >= end {
+		return nil
+	}
+	q.store.o.Log.Warn("entries of a deleted topic of the same name are removed", "topic", q.topic, "queue", q.id, "from", next, "to", q.next)
+	if err := q.cut(next); err != nil {
+		return err
+	}
+	q.maxLog = end
 	return nil
 }
 

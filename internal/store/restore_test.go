@@ -69,3 +69,32 @@ func TestEntriesOfMessagesThatTheLogLacks(t *testing.T) {
 		}
 	}
 }
+
+// A start that reads the log from before the deletion of a topic, which was made again since, leaves nothing of the old one
+// behind what the new one has.
+func TestTopicMadeAgainAfterTheCheckpoint(t *testing.T) {
+	o := small(t.TempDir())
+	s := open(t, o)
+	appendN(t, s, "T", 0, 0, 4)
+	s.flushCycle()
+	own := s.own(layout.CheckpointFile)
+	early, err := os.ReadFile(own)
+	if err != nil {
+		t.Fatal(err)
+	}
+	appendN(t, s, "T", 0, 4, 9)
+	flushed(t, s)
+	if err := s.DeleteTopic("T"); err != nil {
+		t.Fatal(err)
+	}
+	appendN(t, s, "T", 0, 0, 4)
+	s.flushCycle()
+	crash(t, s)
+	if err := os.WriteFile(own, early, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	wantBodies(t, s, "T", 0, 4)
+	appendN(t, s, "T", 0, 4, 6)
+	wantBodies(t, s, "T", 0, 6)
+}
