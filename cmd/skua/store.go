@@ -34,6 +34,8 @@ func newStoreCommand() *cobra.Command {
 
 All but "repair --yes" and "repair --undo" only read, and work while a broker runs. Sizes of files are found out from the
 files; settings that differ from the defaults and cannot be found out are taken from the flags, or from a broker.conf.`,
+		Args: cobra.NoArgs, // tells of a command that there is not
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
 	}
 	var f storeFlags
 	p := cmd.PersistentFlags()
@@ -46,6 +48,14 @@ files; settings that differ from the defaults and cannot be found out are taken 
 	p.BoolVar(&f.json, "json", false, "print JSON")
 	cmd.AddCommand(newInspectCommand(&f), newStatCommand(&f), newDumpCommand(&f), newVerifyCommand(&f), newRepairCommand(&f))
 	return cmd
+}
+
+// oneOperand sees to it that a command gets the file or directory that it is about.
+func oneOperand(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return nil
+	}
+	return fmt.Errorf("%s takes one file or directory, not %d: %s", cmd.CommandPath(), len(args), cmd.UseLine())
 }
 
 // options are what the flags and the configuration file say.
@@ -115,7 +125,7 @@ func newVerifyCommand(f *storeFlags) *cobra.Command {
 
 What a running broker is about to write, and what the next start deals with by itself, is no finding. The command ends
 with 1 if there are findings.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneOperand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := f.open(args[0])
 			if err != nil {
@@ -285,7 +295,7 @@ removed is first copied to a folder below DIR/skua, from which --undo puts it ba
 			case undo != "":
 				return errors.New("--undo takes the folder of the copies and no other directory")
 			case len(args) == 0:
-				return errors.New("name the directory of the store")
+				return oneOperand(cmd, args)
 			}
 			o, err := f.options()
 			if err != nil {

@@ -28,7 +28,7 @@ func newInspectCommand(f *storeFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "inspect DIR",
 		Short: "Tell what a store directory is and holds",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneOperand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := f.open(args[0])
 			if err != nil {
@@ -95,7 +95,7 @@ func newStatCommand(f *storeFlags) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "stat DIR",
 		Short: "Count the messages of a store by topic, queue, tag, size and time",
-		Args:  cobra.ExactArgs(1),
+		Args:  oneOperand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			s, err := sel.selection()
 			if err != nil {
@@ -138,7 +138,7 @@ the records of the commit log are written, with those that only the staging ring
 
 Known are the files of the commit log, of consume queues, their extensions and batch queues, index files, checkpoints, abort,
 the staging ring, timer files and the JSON of config/. What a file is, is found out by its name and folder, or told by --kind.`,
-		Args: cobra.ExactArgs(1),
+		Args: oneOperand,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			var err error
 			if o.Options, err = f.options(); err != nil {
