@@ -25,7 +25,7 @@ type chain struct {
 	size  int64  // of each file, bytes; 0 if there is none
 }
 
-// findChain lists the files in dirs whose names are offsets. size is what each should have; 0 means that of the first.
+// findChain lists the files in dirs whose names are offsets. size is what each should have; 0 means what most of them have.
 func findChain(size int64, dirs ...string) (chain, error) {
 	c := chain{size: size}
 	for _, dir := range dirs {
@@ -51,10 +51,47 @@ func findChain(size int64, dirs ...string) (chain, error) {
 		}
 	}
 	slices.SortFunc(c.files, func(a, b file) int { return int(min(max(a.start-b.start, -1), 1)) })
-	if c.size == 0 && len(c.files) > 0 {
-		c.size = c.files[0].size
+	if c.size == 0 {
+		c.size = c.usualSize()
 	}
 	return c, nil
+}
+
+// usualSize is what most files have, and most names say, of two that are as frequent the one that came first.
+func (c *chain) usualSize() int64 {
+	var v vote
+	for i, f := range c.files {
+		v.add(f.size)
+		if i > 0 {
+			v.add(f.start - c.files[i-1].start)
+		}
+	}
+	return v.winner()
+}
+
+// vote finds the most frequent of some numbers.
+type vote struct {
+	numbers []int64
+	counts  map[int64]int
+}
+
+func (v *vote) add(n int64) {
+	if v.counts == nil {
+		v.counts = map[int64]int{}
+	}
+	if v.counts[n]++; v.counts[n] == 1 {
+		v.numbers = append(v.numbers, n)
+	}
+}
+
+// winner is 0 if there was no number; the first one wins if several are as frequent.
+func (v *vote) winner() (best int64) {
+	for _, n := range v.numbers {
+		if v.counts[n] > v.counts[best] {
+			best = n
+		}
+	}
+	return best
 }
 
 // parseStart reads the name of a file of a chain: 20 digits.
@@ -82,13 +119,13 @@ func (c *chain) end() int64 {
 	return c.files[len(c.files)-1].start + c.size
 }
 
-// at returns the file that holds off.
+// at returns the file that holds off, or would hold it if it were not too short.
 func (c *chain) at(off int64) (file, bool) {
 	i, ok := slices.BinarySearchFunc(c.files, off, func(f file, off int64) int { return int(min(max(f.start-off, -1), 1)) })
 	if !ok {
 		i--
 	}
-	if i < 0 || off >= c.files[i].start+c.files[i].size {
+	if i < 0 || off >= c.files[i].start+c.size {
 		return file{}, false
 	}
 	return c.files[i], true

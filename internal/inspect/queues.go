@@ -24,6 +24,7 @@ type queue struct {
 	dir   string
 	batch bool // its units are layout.BatchUnit
 	files chain
+	size  int64 // that its files should have, bytes; 0 if it is not known
 
 	first    int64 // number of the first unit that is there
 	end      int64 // number behind the last one
@@ -96,7 +97,33 @@ func (d *Dir) queues() (qs []*queue, err error) {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 	}
+	if err := setFileSizes(qs); err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
 	return d.addPending(qs), nil
+}
+
+// sizedQueues is of how many queues the files are looked at to find out what size they should have.
+const sizedQueues = 128
+
+// setFileSizes tells queues what size their files should have: all of a kind have the same.
+func setFileSizes(qs []*queue) error {
+	var votes [2]vote
+	kind := func(q *queue) int { return map[bool]int{true: 1}[q.batch] }
+	step := max(len(qs)/sizedQueues, 1)
+	for i := 0; i < len(qs); i += step {
+		c, err := findChain(0, qs[i].dir)
+		if err != nil {
+			return err
+		}
+		if c.size > 0 {
+			votes[kind(qs[i])].add(c.size)
+		}
+	}
+	for _, q := range qs {
+		q.size = votes[kind(q)].winner()
+	}
+	return nil
 }
 
 // addPending gives queues the entries that are not in their files yet, and adds those that have no files.
@@ -165,7 +192,7 @@ func (q *queue) decode(b []byte, n int64) (u unit, ok bool) {
 // hole, units to each, both in their order.
 func (q *queue) load(buf []byte, each func(n int64, u unit), hole func(from, to int64)) error {
 	var err error
-	if q.files, err = findChain(0, q.dir); err != nil {
+	if q.files, err = findChain(q.size, q.dir); err != nil {
 		return err
 	}
 	size := q.unitSize()
@@ -211,8 +238,9 @@ func (q *queue) loadFile(f file, buf []byte, each func(n int64, u unit), hole fu
 	}
 	defer h.Close()
 	size := q.unitSize()
-	for at := int64(0); at+size <= f.size; {
-		n, err := h.ReadAt(buf[:min(int64(len(buf)), f.size-at)], at)
+	length := min(f.size, q.files.size)
+	for at := int64(0); at+size <= length; {
+		n, err := h.ReadAt(buf[:min(int64(len(buf)), length-at)], at)
 		if err != nil && !errors.Is(err, io.EOF) {
 			return err
 		}

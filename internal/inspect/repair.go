@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"time"
@@ -113,6 +114,7 @@ func (m *mend) add(do func() error, format string, args ...any) {
 // plan decides on the steps. The order matters if they are interrupted: what a start relies on goes first.
 func (m *mend) plan() error {
 	d := m.d
+	m.planSizes()
 	for _, f := range d.log.problems() {
 		return fmt.Errorf("store: cannot repair %s: %s: put the file back from a copy or a replica, or move the files in front of "+
 			"or behind the place away", f.File, f.Detail)
@@ -123,7 +125,7 @@ func (m *mend) plan() error {
 	bad := m.badQueues()
 	only := !slices.ContainsFunc(bad, func(q *queue) bool { return q.bad.Load() || q.pending == nil })
 	torn := m.v.torn && !d.crashed() && m.behind() // else the next start cuts it off, or it is no matter
-	if len(m.v.gaps) == 0 && (len(bad) == 0 || only) && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
+	if len(m.steps) == 0 && len(m.v.gaps) == 0 && (len(bad) == 0 || only) && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
 		return nil
 	}
 	m.planStaged()
@@ -179,6 +181,41 @@ func (m *mend) badQueues() (bad []*queue) {
 		}
 	}
 	return bad
+}
+
+// planSizes gives files of the log that are too short or too long their size.
+func (m *mend) planSizes() {
+	log := &m.d.log
+	for i, f := range log.files {
+		if f.size == log.size {
+			continue
+		}
+		what := "is too short and gets zeros"
+		if f.size > log.size {
+			what = "loses what it is too long"
+		}
+		m.add(func() error { return m.resize(f.path, log.size) }, "replace %s, of %d bytes, by a copy of %d: it %s", f.path, f.size, log.size, what)
+		log.files[i].size = log.size
+	}
+}
+
+// resize replaces a file by a copy of a size.
+func (m *mend) resize(path string, size int64) error {
+	name := filepath.Join("new", layout.LogDir, filepath.Base(path))
+	copied := filepath.Join(m.journal.dir, name)
+	if err := os.MkdirAll(filepath.Dir(copied), 0o755); err != nil {
+		return err
+	}
+	if err := copyFile(path, copied); err != nil {
+		return err
+	}
+	if err := os.Truncate(copied, size); err != nil {
+		return err
+	}
+	if err := errors.Join(syncPath(copied), syncPath(filepath.Dir(copied)), m.journal.move(path)); err != nil {
+		return err
+	}
+	return m.journal.place(name, path)
 }
 
 // planOwn moves Skua's checkpoint and ring away: they speak of the log as it was, and a start does without. What only the

@@ -77,7 +77,23 @@ func first(t testing.TB, dir, pattern string) string {
 	return paths[0]
 }
 
-// third is the log offset, in the file, of the third record of the log.
+// onlyFile is the file of a queue that has one only.
+func onlyFile(t testing.TB, dir string) string {
+	t.Helper()
+	queues, err := filepath.Glob(filepath.Join(dir, "consumequeue/*/*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, q := range queues {
+		if files, err := filepath.Glob(filepath.Join(q, "0*")); err == nil && len(files) == 1 {
+			return files[0]
+		}
+	}
+	t.Fatal("no queue has one file only")
+	return ""
+}
+
+// thirdRecord is the log offset, in the file, of the third record of the log.
 func thirdRecord(t testing.TB, dir string) (at, size int64) {
 	t.Helper()
 	d, err := Open(dir, Options{})
@@ -158,6 +174,29 @@ var damages = []struct {
 		if err := os.Truncate(first(t, dir, "consumequeue/TopicA/0/0*"), 300); err != nil {
 			t.Fatal(err)
 		}
+	}},
+	{"only file of a queue truncated", "size", func(t testing.TB, dir string) {
+		if err := os.Truncate(onlyFile(t, dir), 30); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"first file of the log too short", "size", func(t testing.TB, dir string) {
+		if err := os.Truncate(first(t, dir, "commitlog/0*"), 100_000); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"file of the log too short", "size", func(t testing.TB, dir string) {
+		if err := os.Truncate(first(t, dir, "commitlog/0*262144"), 100_000); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"last file of the log too short", "size", func(t testing.TB, dir string) {
+		if err := os.Truncate(first(t, dir, "commitlog/0*786432"), 834713-3*262144); err != nil {
+			t.Fatal(err)
+		}
+	}},
+	{"file of the log too long", "size", func(t testing.TB, dir string) {
+		scribble(t, first(t, dir, "commitlog/0*262144"), 262144, garbage(100))
 	}},
 	{"index item", "index", func(t testing.TB, dir string) {
 		scribble(t, first(t, dir, "index/2*"), 40+500*4+20*7, garbage(12))

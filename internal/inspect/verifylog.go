@@ -362,11 +362,11 @@ func (w *worker) fill(q *queue, bl *block, n int64) error {
 		return nil
 	}
 	at := n*size - f.start
-	want := min(int64(cap(bl.b)), (f.size-at)/size*size)
+	want := max(min(int64(cap(bl.b)), (f.size-at)/size*size), 0)
 	bl.b = bl.b[:want]
 	got, err := w.queues.readAt(f.path, bl.b, at)
 	bl.b = bl.b[:int64(got)/size*size]
-	if len(bl.b) > 0 {
+	if len(bl.b) > 0 || want == 0 {
 		return nil
 	}
 	return err

@@ -116,7 +116,7 @@ func (r *Run) scan() ([]int64, error) {
 	for _, s := range starts {
 		if sizes[s] != r.size {
 			return nil, fmt.Errorf("segment: %s has %d bytes, but the configured file size is %d; set the size with which "+
-				"the directory was made", r.Path(s), sizes[s], r.size)
+				"the directory was made, or, if the other files have the configured one, mend it with: skua store repair", r.Path(s), sizes[s], r.size)
 		}
 	}
 	return starts, nil
