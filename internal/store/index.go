@@ -26,7 +26,7 @@ type indexer struct {
 	bell bell
 	pos  atomic.Int64 // log offset before which everything is indexed
 	full atomic.Int64 // time of the last item of the newest file that is full and on disk, ms
-	last int64        // log offset of a record that is indexed although it is not before pos, -1 for none
+	last int64        // log offset of a record that is not before pos, but of which the files have some keys or all; -1 for none
 
 	mu     sync.RWMutex // held for writing while files change
 	files  []*indexFile // oldest first
@@ -53,9 +53,7 @@ func (s *Store) openIndex(r *recovery) error {
 	begin, pos := int64(s.Min()), int64(0)
 	if n := len(x.files); n > 0 {
 		pos = x.files[n-1].EndOffset()
-		if !r.crashed && whole {
-			x.last = pos // the file tells where its last record begins, and a clean stop indexes records as a whole
-		}
+		x.last = pos // the file tells where its last record begins, which need not have all its keys there
 		if intact && whole && r.ownOK {
 			pos = max(pos, r.own.Indexed)
 		}
@@ -257,16 +255,31 @@ func (x *indexer) records(b []byte, pos int64) (done int, err error) {
 
 // add indexes the keys of one record.
 func (x *indexer) add(m *record.Message) error {
-	if int64(m.LogOffset) == x.last {
-		return nil
-	}
 	x.keys = keysOf(x.keys[:0], m, 0)
 	for _, k := range x.keys {
+		if int64(m.LogOffset) == x.last && x.ends(k) {
+			continue
+		}
 		if err := x.put(keyed{k.hash, int64(m.LogOffset), m.StoreTime}); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ends reports whether k is among the items at the end of the files that are of the record at x.last.
+func (x *indexer) ends(k keyed) bool {
+	for _, f := range slices.Backward(x.files) {
+		for n := f.Count() - 1; n > 0; n-- {
+			switch item := f.Item(n); {
+			case item.Log != x.last:
+				return false
+			case item.Hash == k.hash:
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // put indexes a key, unless a later one is indexed already.

@@ -45,6 +45,40 @@ func TestFedIndexIsThatOfTheLog(t *testing.T) {
 	}
 }
 
+// A record may have its keys in two files. When the second one is gone, all that it had comes back.
+func TestLastIndexFilesRemoved(t *testing.T) {
+	o := small(t.TempDir())
+	o.IndexSlots, o.IndexItems = 10, 21 // and the keys of a record are three
+	s := open(t, o)
+	for i := range 60 {
+		m := message("T", 0, fmt.Sprint(i))
+		m.Properties = record.AppendProperties(nil, map[string]string{"UNIQ_KEY": fmt.Sprint("u", i), "KEYS": fmt.Sprintf("k%d l%d", i, i)})
+		if _, err := s.Append(s.Queue("T", 0), m); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed(t, s)
+	whole := indexBytes(t, o.Dir)
+	names, err := indexNames(filepath.Join(o.Dir, "index"))
+	if err != nil || len(names) < 5 {
+		t.Fatalf("%d files, %v", len(names), err)
+	}
+	for n := len(names) - 1; n > 0; n-- {
+		for _, name := range append(names[n:], filepath.Join(o.Dir, "skua")) {
+			if err := os.RemoveAll(name); err != nil {
+				t.Fatal(err)
+			}
+		}
+		closed(t, open(t, o))
+		if again := indexBytes(t, o.Dir); !bytes.Equal(again, whole) {
+			t.Errorf("without file %d and what is behind it %d bytes are made, which differ from the %d that were there", n, len(again), len(whole))
+		}
+		if names, err = indexNames(filepath.Join(o.Dir, "index")); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
 // indexBytes returns all index files of a store, one behind the other.
 func indexBytes(t *testing.T, dir string) (all []byte) {
 	t.Helper()
