@@ -126,7 +126,8 @@ func (b *Broker) open(o *Options) (err error) {
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived, so.Settled = b.log, levels.tagsCode, b.arrived, b.answers.flush
 	b.syncFlush = so.SyncFlush
-	saved := b.topicFiles(o).batched() // topics need the store, and the store needs to know this of the topics
+	inTopics := b.savedIn(o, "topics.json", "topics")
+	saved := batchedIn(inTopics) // topics need the store, and the store needs to know this of the topics
 	so.Batched = func(topic string) bool {
 		if b.topics == nil {
 			return saved(topic)
@@ -139,7 +140,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.store, err = store.Open(so); err != nil {
 		return withUser(err)
 	}
-	if b.topics, err = openTopics(b.topicFiles(o), b.store, b.stats, b.log); err != nil {
+	if b.topics, err = openTopics(inTopics, b.store, b.stats, b.log); err != nil {
 		return err
 	}
 	if err := b.topics.addSystem(o, len(levels)); err != nil {
@@ -147,7 +148,7 @@ func (b *Broker) open(o *Options) (err error) {
 	}
 	b.store.Expire() // what reserve.time has hidden before
 	b.topics.warnOfUnknown(b.store.Topics())
-	if b.groups, err = openGroups(b.configPath("subscriptionGroup.json"), b.log); err != nil {
+	if b.groups, err = openGroups(b.savedIn(o, "subscriptionGroup.json", "groups"), b.log); err != nil {
 		return err
 	}
 	if b.offsets, err = openOffsets(b.configPath("consumerOffset.json"), o.ConsumerOffsetUpdateVersionStep, b.log); err != nil {
@@ -178,9 +179,9 @@ func (b *Broker) endOf(topic string, queue int32) skua.QueueOffset {
 	return t.queue(queue).Max()
 }
 
-// topicFiles is where topics are saved.
-func (b *Broker) topicFiles(o *Options) topicFiles {
-	return topicFiles{path: b.configPath("topics.json"), journal: filepath.Join(o.StorePathRootDir, "skua", "topics"), synced: o.store().SyncFlush}
+// savedIn is where what is in a config file is saved: there, and in a journal of the store's own folder.
+func (b *Broker) savedIn(o *Options, file, journal string) savedIn {
+	return savedIn{path: b.configPath(file), journal: filepath.Join(o.StorePathRootDir, "skua", journal), synced: o.store().SyncFlush}
 }
 
 // configPath is the path of a file in the config directory.
@@ -286,6 +287,7 @@ func (b *Broker) start(failed chan<- error) {
 	b.wait.Go(func() { b.schedule.run(b.stop) })
 	b.wait.Go(func() { b.polls.run(b.stop) })
 	b.wait.Go(func() { b.topics.keep(b.stop) })
+	b.wait.Go(func() { b.groups.keep(b.stop) })
 	b.wait.Go(b.keepRegistered)
 	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.saveOffsets() })
 	b.every(time.Duration(o.FlushDelayOffsetInterval)*time.Millisecond, func(time.Time) { b.flushSchedule() })
@@ -337,7 +339,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()
-	return errors.Join(err, b.topics.fold(), b.offsets.flush(), b.closeSchedule(), b.store.Close())
+	return errors.Join(err, b.topics.fold(), b.groups.fold(), b.offsets.flush(), b.closeSchedule(), b.store.Close())
 }
 
 // saveOffsets saves the offsets of consumers. That it fails is logged once, and again when it succeeds.

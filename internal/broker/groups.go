@@ -7,7 +7,6 @@ import (
 	"maps"
 	"slices"
 	"sync"
-	"time"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
@@ -35,50 +34,33 @@ type group struct {
 func (g *group) mayRead(topic []byte) bool { return g.forbidden[string(topic)]&forbidRead == 0 }
 
 // groups are the consumer groups of a broker, and subscriptionGroup.json. It is safe for concurrent use. As with topics,
-// what is shown is on disk.
+// what is shown is saved.
 type groups struct {
-	path string
-	log  *slog.Logger
+	changeFile
 
 	mu    sync.RWMutex
-	table map[string]*group // guarded by mu
-
-	change sync.Mutex                 // held while a change is made and saved
-	saved  command.GroupConfigWrapper // what is on disk; guarded by change for writers, by mu for readers
+	table map[string]*group          // guarded by mu
+	saved command.GroupConfigWrapper // what is saved; guarded by changeFile.change and, for writers, mu, too
 }
 
 // openGroups reads the groups of a store and adds those that every broker has.
-func openGroups(path string, log *slog.Logger) (*groups, error) {
-	saved, err := readConfig[command.GroupConfigWrapper](path, log)
+func openGroups(at savedIn, log *slog.Logger) (*groups, error) {
+	saved, changes, err := readGroups(at, log)
 	if err != nil {
 		return nil, err
 	}
-	if saved == nil {
-		saved = new(command.GroupConfigWrapper)
-	}
-	gs := &groups{path: path, log: log, saved: *saved}
-	if gs.saved.Groups == nil {
-		gs.saved.Groups = map[string]command.GroupConfig{}
-	}
-	for name, c := range gs.saved.Groups {
-		c.Name = name
-		gs.saved.Groups[name] = c
-	}
+	gs := &groups{saved: saved}
+	gs.changeFile = at.file(log, func() any { return &gs.saved })
 	for _, name := range startGroups {
 		if _, ok := gs.saved.Groups[name]; !ok {
 			gs.saved.Groups[name] = command.DefaultGroupConfig(name)
 		}
 	}
-	gs.rebuild()
-	return gs, nil
-}
-
-// rebuild makes the table from what is saved.
-func (gs *groups) rebuild() {
 	gs.table = make(map[string]*group, len(gs.saved.Groups))
-	for name, c := range gs.saved.Groups {
-		gs.table[name] = &group{c, []byte(name), gs.saved.Forbidden[name]}
+	for name := range gs.saved.Groups {
+		gs.show(name)
 	}
+	return gs, gs.replayed(changes)
 }
 
 // get returns a group, nil if there is none. It does not allocate.
@@ -96,31 +78,11 @@ func (gs *groups) lookup(name string) *group {
 	return gs.table[name]
 }
 
-// all returns the groups, what is forbidden to them, and the version of the table.
+// all returns the groups, what is forbidden to them, and the version of the table. The maps belong to the caller.
 func (gs *groups) all() command.GroupConfigWrapper {
 	gs.mu.RLock()
 	defer gs.mu.RUnlock()
-	return gs.saved
-}
-
-// update saves and shows what revise makes of a copy of the table.
-func (gs *groups) update(revise func(next *command.GroupConfigWrapper) error) error {
-	gs.change.Lock()
-	defer gs.change.Unlock()
-	next := gs.saved
-	next.Groups, next.Forbidden = maps.Clone(gs.saved.Groups), maps.Clone(gs.saved.Forbidden)
-	next.DataVersion = gs.saved.DataVersion.Next(time.Now().UnixMilli())
-	if err := revise(&next); err != nil {
-		return err
-	}
-	if err := writeConfig(gs.path, &next); err != nil {
-		return fmt.Errorf("consumer groups cannot be saved: %w", err)
-	}
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	gs.saved = next
-	gs.rebuild()
-	return nil
+	return gs.copyOf()
 }
 
 // find returns the configuration of a group, which is created if that is allowed; nil if there is none. It blocks while
@@ -136,15 +98,14 @@ func (b *Broker) findGroup(name string) *group {
 	if skua.ValidateGroup(name) != nil {
 		return nil
 	}
-	err := b.groups.update(func(next *command.GroupConfigWrapper) error {
-		if _, ok := next.Groups[name]; ok {
-			return errNoChange
+	err := b.groups.update(func(saved *command.GroupConfigWrapper) (*groupChange, error) {
+		if _, ok := saved.Groups[name]; ok {
+			return nil, errNoChange
 		}
-		if len(next.Groups) >= maxGroups {
-			return fmt.Errorf("there are %d already", len(next.Groups))
+		if len(saved.Groups) >= maxGroups {
+			return nil, fmt.Errorf("there are %d already", len(saved.Groups))
 		}
-		next.Groups[name] = command.DefaultGroupConfig(name)
-		return nil
+		return &groupChange{Put: []command.GroupConfig{command.DefaultGroupConfig(name)}}, nil
 	})
 	if err == nil {
 		b.log.Info("consumer group created", "group", name)
@@ -186,21 +147,25 @@ func (b *Broker) changeGroups(req *wire.Frame, configs []command.GroupConfig) {
 			return
 		}
 	}
-	err := b.groups.update(func(next *command.GroupConfigWrapper) error {
+	err := b.groups.update(func(saved *command.GroupConfigWrapper) (*groupChange, error) {
+		put := make(map[string]command.GroupConfig, len(configs))
 		for _, c := range configs {
-			old, exists := next.Groups[c.Name]
+			old, exists := put[c.Name] // a list may name a group twice
+			if !exists {
+				old, exists = saved.Groups[c.Name]
+			}
 			if len(c.Unknown) == 0 {
 				c.Unknown = old.Unknown
 			}
 			attributes, err := groupAttributes(old.Attributes, c.Attributes)
 			if err != nil {
-				return err
+				return nil, err
 			}
 			c.Attributes = attributes
-			next.Groups[c.Name] = c
+			put[c.Name] = c
 			b.log.Info("consumer group changed", "group", c.Name, "created", !exists, "consumeEnable", c.ConsumeEnable, "retryMaxTimes", c.RetryMaxTimes)
 		}
-		return nil
+		return &groupChange{Put: slices.Collect(maps.Values(put))}, nil
 	})
 	if err != nil {
 		refuseWith(req, err)
@@ -234,13 +199,11 @@ func (b *Broker) deleteGroup(req *wire.Frame) {
 	if !decode(req, &h) {
 		return
 	}
-	err := b.groups.update(func(next *command.GroupConfigWrapper) error {
-		if _, ok := next.Groups[h.Group]; !ok {
-			return errNoChange
+	err := b.groups.update(func(saved *command.GroupConfigWrapper) (*groupChange, error) {
+		if _, ok := saved.Groups[h.Group]; !ok {
+			return nil, errNoChange
 		}
-		delete(next.Groups, h.Group)
-		delete(next.Forbidden, h.Group)
-		return nil
+		return &groupChange{Drop: h.Group}, nil
 	})
 	if err != nil && err != errNoChange {
 		refuseWith(req, err)
@@ -296,8 +259,8 @@ func (b *Broker) groupForbidden(req *wire.Frame) {
 			refuse(req, command.StatusInvalidParameter, "%v", err)
 			return
 		}
-		err := b.groups.update(func(next *command.GroupConfigWrapper) error {
-			topics := maps.Clone(next.Forbidden[h.Group])
+		err := b.groups.update(func(saved *command.GroupConfigWrapper) (*groupChange, error) {
+			topics := maps.Clone(saved.Forbidden[h.Group])
 			if topics == nil {
 				topics = map[string]int32{}
 			}
@@ -305,13 +268,7 @@ func (b *Broker) groupForbidden(req *wire.Frame) {
 				topics[h.Topic] |= forbidRead
 			}
 			maps.DeleteFunc(topics, func(_ string, bits int32) bool { return bits == 0 })
-			if next.Forbidden == nil {
-				next.Forbidden = map[string]map[string]int32{}
-			}
-			if next.Forbidden[h.Group] = topics; len(topics) == 0 {
-				delete(next.Forbidden, h.Group)
-			}
-			return nil
+			return &groupChange{Forbidden: map[string]map[string]int32{h.Group: topics}}, nil
 		})
 		if err != nil {
 			refuseWith(req, err)

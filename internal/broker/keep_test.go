@@ -24,7 +24,7 @@ func TestReserveTimeOfATopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ts, err := openTopics(topicFiles{path: filepath.Join(t.TempDir(), "topics.json"), journal: filepath.Join(t.TempDir(), "topics")}, s, newStats(time.Now()), slog.New(slog.DiscardHandler))
+	ts, err := openTopics(savedIn{path: filepath.Join(t.TempDir(), "topics.json"), journal: filepath.Join(t.TempDir(), "topics")}, s, newStats(time.Now()), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

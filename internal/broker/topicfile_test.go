@@ -13,7 +13,7 @@ import (
 
 func openTopicsIn(t testing.TB, dir string) *topics {
 	t.Helper()
-	at := topicFiles{path: filepath.Join(dir, "config", "topics.json"), journal: filepath.Join(dir, "skua", "topics")}
+	at := savedIn{path: filepath.Join(dir, "config", "topics.json"), journal: filepath.Join(dir, "skua", "topics")}
 	ts, err := openTopics(at, nil, newStats(after(0)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)

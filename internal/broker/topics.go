@@ -8,7 +8,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
@@ -47,56 +46,33 @@ func (t *topic) queue(id int32) *store.Queue {
 }
 
 // topics are the topics of a broker, and topics.json. It is safe for concurrent use.
-//
-// Writing the file takes the longer the more topics there are. Of many changes in a row it is written now and then, and the
-// changes since are in a journal in the store's own folder. After a clean stop everything is in the file.
-//
-// Crash argument: a topic is shown to others only when it is in the file or the journal, so no message is acknowledged in a
-// topic that a restart forgets. A journal is synced behind its changes, sooner than the log of messages; in SYNC_FLUSH
-// before them.
 type topics struct {
+	changeFile
 	store *store.Store
 	stats *stats
-	log   *slog.Logger
-	path  string
 
 	mu    sync.RWMutex
-	table map[string]*topic // guarded by mu
-
-	change  sync.Mutex               // held while a change is made and saved
-	saved   command.TopicConfigTable // what is saved; Topics is guarded by change, the rest by change for writers, by mu for readers
-	journal journal                  // guarded by change
-	written time.Time                // when the file was written
-	cost    time.Duration            // what that took
-	synced  bool                     // changes are on disk when they are acknowledged
-	soon    chan struct{}            // capacity 1: the journal has something
+	table map[string]*topic        // guarded by mu
+	saved command.TopicConfigTable // what is saved; guarded by changeFile.change and, for writers, mu, too
 
 	system map[string]bool // names that clients cannot create or delete; set once
 }
 
-// topicFiles is where topics are saved.
-type topicFiles struct {
-	path    string // topics.json
-	journal string
-	synced  bool // a change is on disk when it is acknowledged
-}
-
 // openTopics reads the topics of a store from the files, which need not exist.
-func openTopics(at topicFiles, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
-	path := at.path
-	saved, changes, err := at.read(log)
+func openTopics(at savedIn, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
+	saved, changes, err := readTopics(at, log)
 	if err != nil {
 		return nil, err
 	}
-	ts := &topics{store: s, stats: st, log: log, path: path, saved: saved, table: map[string]*topic{}, synced: at.synced,
-		journal: journal{path: at.journal}, soon: make(chan struct{}, 1)}
+	ts := &topics{store: s, stats: st, saved: saved, table: make(map[string]*topic, len(saved.Topics))}
+	ts.changeFile = at.file(log, func() any { return &ts.saved })
 	if err := ts.replayed(changes); err != nil {
 		return nil, err
 	}
 	for name, c := range ts.saved.Topics {
 		c.Name = name
 		if err := checkLoaded(&c); err != nil {
-			log.Warn("topic in file is invalid and left out", "file", path, "topic", name, "error", err)
+			log.Warn("topic in file is invalid and left out", "file", at.path, "topic", name, "error", err)
 			continue
 		}
 		ts.table[name] = ts.newTopic(c)
