@@ -6,7 +6,7 @@ import (
 	"github.com/skuamq/skua/internal/wire"
 )
 
-// Answers that are sent later leave with the flush, all of them, and a shutdown waits for that.
+// Answers that are sent later leave with the flush at the latest, all of them, and a shutdown waits for that.
 func TestReplyLater(t *testing.T) {
 	const n = 100
 	calls := make(chan wire.Call, n)
@@ -32,8 +32,6 @@ func TestReplyLater(t *testing.T) {
 	select {
 	case err := <-stopped:
 		t.Fatalf("shut down before the flush: %v", err)
-	case err := <-answers:
-		t.Fatalf("answered before the flush: %v", err)
 	default:
 	}
 	if err := last.Conn.Flush(); err != nil {
