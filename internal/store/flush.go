@@ -13,6 +13,7 @@ import (
 // that everything that was appended during one sync rides on the next.
 func (s *Store) drainLoop() {
 	l := s.log
+	var p primer
 	for {
 		select {
 		case <-s.done.Done():
@@ -27,6 +28,7 @@ func (s *Store) drainLoop() {
 		if err != nil {
 			s.writeFailed(err)
 		}
+		p.prime(l)
 	}
 }
 
