@@ -95,8 +95,9 @@ func (ps *polls) hold(p *pull) bool {
 	s.mu.Lock()
 	s.queues[q] = append(s.queues[q], p)
 	s.mu.Unlock()
-	// What came between the read and now, a message, the deadline or the end of the connection, told nobody.
-	if q.Max() > off || !time.Now().Before(p.held.until) {
+	// What came between the read and now, a message, the deadline, the end of the connection or that of the broker, told
+	// nobody.
+	if q.Max() > off || !time.Now().Before(p.held.until) || ps.ended() {
 		ps.wakeOne(p)
 	}
 	select {
@@ -145,7 +146,7 @@ func (ps *polls) take(q *store.Queue, wanted func(*pull) bool) {
 	s.mu.Unlock()
 	for _, p := range taken {
 		ps.release(p)
-		ps.wake.add(p)
+		ps.answer(p)
 	}
 }
 
@@ -171,8 +172,22 @@ func (ps *polls) claim(p *pull) bool {
 func (ps *polls) wakeOne(p *pull) {
 	if ps.claim(p) {
 		ps.release(p)
-		ps.wake.add(p)
+		ps.answer(p)
 	}
+}
+
+// answer has a released pull answered, by the caller if the broker stops.
+func (ps *polls) answer(p *pull) {
+	if !ps.wake.add(p) {
+		p.resume()
+	}
+}
+
+// ended reports whether no pulls are held any more.
+func (ps *polls) ended() bool {
+	ps.mu.Lock()
+	defer ps.mu.Unlock()
+	return ps.closed
 }
 
 // release forgets a pull that the caller has claimed.
