@@ -34,10 +34,20 @@
 //     what a direct write begins with.
 //   - Segment roll. A record that does not fit is preceded by a blank up to the end of the file; both are bytes of the log
 //     like any others. Files are made, and their space is reserved, before anything is put into the ring for them
-//     (reserved): a full disk refuses messages, it never loses one.
+//     (reserved): a full disk refuses messages, it never loses one. In SyncFlush the space is also filled with zeros, always
+//     ahead of what is drained: zeros are no record, so that a start takes them for the end.
+//   - Seals. The checksum of a whole record is computed when its offsets are known, before its bytes count as staged.
 //   - Queue entries. They are written from memory, behind the log bytes that they speak of; the checkpoint tells a place
-//     (written) before which all of them are in files. The start reads the log from there and makes the missing ones; one
-//     that is there already is left alone.
+//     (written) before which all of them are in files or in the journal of queues. The start reads the log from there and
+//     makes the missing ones; one that is there already is left alone. One that is of another record is replaced, with all
+//     behind it; so are those behind one in place that are of older records: the topic was deleted and made again.
+//   - Journal of queues. Its chunks are written before the checkpoint that counts on them; each has a CRC, and the first
+//     one that is not whole is the end. It is read only when it is of the very session that died, on a machine that has
+//     not been down since, or of a clean stop after which nobody has used the directory. In all other cases the start goes by
+//     the files, and by synced, a place before which all entries were in files and on disk.
+//   - Batch queues and extensions. Their entries go to files with each flush, never to the journal. An extension is
+//     written before the entry that tells its address; an entry without it is made again. With extensions there is no
+//     journal, and a start after a kill reads from synced.
 //   - fdatasync. durable is stored after it returned. In SyncFlush only then messages become visible, WhenDurable
 //     answers and the queue's Max grows. A sync that failed is never tried again: the kernel may have dropped the pages, so
 //     that a second one would lie. The store refuses everything until it is opened again and has read what is there.
@@ -49,7 +59,7 @@
 //
 // When the machine goes down, memory is lost: files and ring come back in any mixture of old and new. Before durable all is
 // there. Behind it the start takes records as long as they prove themselves: each tells its own log offset, lengths must
-// add up, the body must match its CRC; when the files have no more, the ring may. The checkpoint's synced place, rather
+// add up, the body must match its CRC, with seals the whole record; when the files have no more, the ring may. The checkpoint's synced place, rather
 // than written, tells from where queue entries are made again. The system's boot id tells the two cases apart.
 //
 // The abort file carries the session that the ring and the checkpoint carry, too. If it is another, a Java broker has used
