@@ -63,7 +63,7 @@
 // than written, tells from where queue entries are made again. The system's boot id tells the two cases apart.
 //
 // The abort file carries the session that the ring and the checkpoint carry, too. If it is another, a Java broker has used
-// the directory since, and the ring is of no use. After a clean stop everything is in Java's files; the ring is gone and
+// the directory since, and the ring is of no use once that has written to the log. After a clean stop everything is in Java's files; the ring is gone and
 // the folder skua/ may be deleted.
 //
 // Readers see the log in three ways: as copies from the ring, in which an appender may come round meanwhile, so that the

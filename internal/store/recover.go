@@ -20,6 +20,7 @@ type recovery struct {
 	last    layout.Session // of the last run, if it was Skua's and did not stop cleanly
 	staged  *ring          // of the last run, nil if it is of no use
 	wild    bool           // the machine was down since: what staged holds must prove itself
+	adopted bool           // staged is used although the abort file is not that of its session
 	known   int64          // everything before it is known to have been in the files
 	from    layout.Position
 	end     layout.Position
@@ -48,12 +49,15 @@ func (s *Store) recover() error {
 	if r.own, r.ownOK, err = s.readCheckpoints(); err != nil {
 		return err
 	}
-	if !r.readJournal(root) {
+	if err := r.openStaged(); err != nil {
+		return err
+	}
+	if r.adopted || !r.readJournal(root) {
 		if err := s.loadQueues(); err != nil {
 			return err
 		}
 	}
-	if err := r.replayStaged(last); err != nil {
+	if err := r.replayStaged(); err != nil {
 		return err
 	}
 	r.from = r.start()
@@ -80,18 +84,34 @@ func (s *Store) recover() error {
 	return r.begin()
 }
 
-// replayStaged writes to the segments what only the ring of the last layout.Session holds.
-func (r *recovery) replayStaged(last layout.Session) error {
+// openStaged opens the ring, if there is one.
+func (r *recovery) openStaged() error {
 	s := r.s
 	if _, err := os.Stat(s.own(layout.StagingFile)); err != nil {
+		if r.crashed && r.ownOK && r.own.Session == r.last && r.own.Boot == bootID() {
+			s.o.Log.Warn("the staging file of the killed broker is missing; its last messages may be lost", "file", s.own(layout.StagingFile))
+		}
 		return nil
+	}
+	if err := r.checkStaged(); err != nil {
+		return err
 	}
 	old, err := openRing(s.o.Faults, s.own(layout.StagingFile), s.o.StagingSize)
 	if err != nil {
 		return err
 	}
 	s.log.ring.Store(old)
-	mine, sameBoot := old.of(last)
+	r.adopt(old)
+	return nil
+}
+
+// replayStaged writes to the segments what only the ring of the last session holds.
+func (r *recovery) replayStaged() error {
+	s, old := r.s, r.s.log.ring.Load()
+	if old == nil {
+		return nil
+	}
+	mine, sameBoot := old.of(r.last)
 	if !mine {
 		return nil // a new file, or somebody else has used the directory since
 	}

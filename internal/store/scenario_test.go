@@ -36,6 +36,7 @@ var update = flag.Bool("update", false, "write what the scenarios say into testd
 //	size FILE N              makes a file N bytes long
 //	remove PATTERN           removes the first match, a file or a directory with all that is in it
 //	java-killed              makes the directory look as if a Java broker had been killed
+//	other-broker TOPIC QUEUE N    a broker that does not know skua/ appends N messages, and stops
 //	queue TOPIC QUEUE        says what the queue holds
 //	query TOPIC KEY          says at which queue offsets a key is found
 //	delete TOPIC
@@ -158,6 +159,8 @@ func (c *scenario) do(command string, args []string) {
 		crash(c.t, c.s)
 		c.machine.lose(c.t, c.o.Dir, func() bool { return args[0] == "all" })
 		c.s = nil
+	case "other-broker":
+		c.otherBroker(args)
 	case "delete":
 		c.check(c.s.DeleteTopic(args[0]))
 	case "queue":
@@ -178,6 +181,18 @@ func (c *scenario) open() {
 	c.t.Cleanup(func() { s.Close() })
 	c.s = s
 	fmt.Fprintf(&c.said, "the log goes from %d to %d\n", s.Min(), s.Max())
+}
+
+func (c *scenario) otherBroker(args []string) {
+	own, kept := filepath.Join(c.o.Dir, "skua"), filepath.Join(c.o.Dir, "kept")
+	c.check(os.Rename(own, kept))
+	c.check(os.RemoveAll(c.file("abort")))
+	c.open()
+	c.append(args)
+	closed(c.t, c.s)
+	c.s = nil
+	c.check(os.RemoveAll(own))
+	c.check(os.Rename(kept, own))
 }
 
 func (c *scenario) append(args []string) {
