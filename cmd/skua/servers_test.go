@@ -277,7 +277,7 @@ func TestBadConfiguration(t *testing.T) {
 		{[]string{"broker", "oops"}, exitBadConfig, `"oops" is no setting, want key=value`},
 		{[]string{"broker", "--strict-config", "-c", twice}, exitBadConfig, twice + ":2: key brokerName was set before"},
 		{[]string{"namesrv", "--strict-config", "listenport=1"}, exitBadConfig, "did you mean listenPort?"},
-		{[]string{"server", "--data", t.TempDir(), "flushDiskType=never"}, exitBadStart, "flushDiskType"},
+		{[]string{"server", "--data", t.TempDir(), "flushDiskType=never"}, exitBadConfig, "command line: flushDiskType=never: want ASYNC_FLUSH or SYNC_FLUSH"},
 		{[]string{"server", "--namesrv-port", "99999"}, 1, "99999"},
 	} {
 		err := fails(t, tt.args...)

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
@@ -70,16 +71,18 @@ func TestKeepOptionsAreChecked(t *testing.T) {
 		{"diskSpaceWarningLevelRatio=0", "out of range, want 1 to 100"},
 		{"durability=certain", "want fast, safe, strict"},
 		{"durability=strict", ""},
+		{"commitLogDirectIO=maybe", "commitLogDirectIO=maybe: want auto, on or off"},
 	} {
 		var o Options
 		conf.Defaults(&o)
+		var err error
 		for setting := range strings.FieldsSeq(c.setting) {
 			key, value, _ := strings.Cut(setting, "=")
-			if err := conf.Set(&o, key, value); err != nil {
-				t.Fatal(err)
-			}
+			err = errors.Join(err, conf.Set(&o, key, value))
 		}
-		err := o.validate()
+		if err == nil {
+			err = o.validate()
+		}
 		if (err == nil) != (c.want == "") || err != nil && !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.setting, err)
 		}

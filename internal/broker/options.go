@@ -151,17 +151,17 @@ type Options struct {
 	// Whether index files are written; without, as without messageIndexEnable, messages cannot be found by key.
 	IndexFileWriteEnable bool `key:"indexFileWriteEnable" default:"true"`
 	// Part that the broker plays: ASYNC_MASTER, or SYNC_MASTER, which is the same without slaves. SLAVE: a later release.
-	BrokerRole string `key:"brokerRole" default:"ASYNC_MASTER"`
+	BrokerRole string `key:"brokerRole" default:"ASYNC_MASTER" oneOf:"ASYNC_MASTER SYNC_MASTER SLAVE"`
 	// What acknowledged messages survive, in one word instead of the keys below; each that is set all the same wins. fast: a
 	// killed process; flushDiskType=ASYNC_FLUSH, flushIntervalCommitLog=500. safe: also a power cut, but for the last
 	// tenth of a second; ASYNC_FLUSH and 100. strict: both; SYNC_FLUSH. Empty: the keys count. The log says at the start
 	// what it comes to.
-	Durability string `key:"durability" default:""`
+	Durability string `key:"durability" default:"" oneOf:"fast safe strict"`
 	// ASYNC_FLUSH: an acknowledged message survives a killed process. SYNC_FLUSH: it survives a power cut, too.
-	FlushDiskType string `key:"flushDiskType" default:"ASYNC_FLUSH"`
+	FlushDiskType string `key:"flushDiskType" default:"ASYNC_FLUSH" oneOf:"ASYNC_FLUSH SYNC_FLUSH"`
 	// Whether the commit log is written past the system's cache: on, off, or auto: while messages come faster than the cache
 	// takes them. It spares processor and memory; who reads such messages later than a moment reads the disk.
-	CommitLogDirectIO string `key:"commitLogDirectIO" default:"auto"`
+	CommitLogDirectIO string `key:"commitLogDirectIO" default:"auto" oneOf:"auto on off"`
 	// How long a send waits for the disk in SYNC_FLUSH.
 	SyncFlushTimeout int32 `key:"syncFlushTimeout" default:"5000" unit:"ms"`
 	// How long a send waits when the disk cannot keep up, before it is refused (SYSTEM_BUSY). Requests that arrived on the

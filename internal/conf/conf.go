@@ -13,8 +13,8 @@
 //	}
 //
 // The tag key is the name, default the value that Defaults sets, unit what numbers count (bytes may be written with a
-// unit, as 10GB), live:"true" marks what may be changed while the server runs. Fields without key are not settings. The
-// kinds are string, bool, int, int32, int64 and float64.
+// unit, as 10GB), oneOf the words that a text must be one of (or empty, if that is the default), live:"true" marks what may be
+// changed while the server runs. Fields without key are not settings. The kinds are string, bool, int, int32, int64 and float64.
 package conf
 
 import (
@@ -101,6 +101,7 @@ func (e *UnknownKeyError) Error() string { return fmt.Sprintf("unknown key %s", 
 // field is one setting of an options struct.
 type field struct {
 	key, fallback, unit string
+	words               []string // the values that it can have, any if empty
 	live                bool
 	value               reflect.Value
 }
@@ -128,7 +129,7 @@ func walk(v reflect.Value, yield func(field) bool) bool {
 		if !ok {
 			continue
 		}
-		f := field{key: key, fallback: sf.Tag.Get("default"), unit: sf.Tag.Get("unit"), live: sf.Tag.Get("live") == "true", value: v.Field(i)}
+		f := field{key: key, words: strings.Fields(sf.Tag.Get("oneOf")), fallback: sf.Tag.Get("default"), unit: sf.Tag.Get("unit"), live: sf.Tag.Get("live") == "true", value: v.Field(i)}
 		if !yield(f) {
 			return false
 		}

@@ -131,6 +131,26 @@ func TestUnknownKeyOfSet(t *testing.T) {
 }
 
 // All mistakes of a file are told at once, each with its place.
+func TestWords(t *testing.T) {
+	var o struct {
+		Mode  string `key:"mode" default:"auto" oneOf:"auto on off"`
+		Maybe string `key:"maybe" default:"" oneOf:"fast safe"`
+	}
+	conf.Defaults(&o)
+	for setting, want := range map[string]string{
+		"mode=off": "", "mode= on ": "", "maybe=": "", "maybe=safe": "",
+		"mode=":      "mode=: want auto, on or off",
+		"mode=On":    "mode=On: want auto, on or off",
+		"maybe=slow": "maybe=slow: want fast, safe or nothing",
+	} {
+		key, value, _ := strings.Cut(setting, "=")
+		err := conf.Set(&o, key, value)
+		if (err == nil) != (want == "") || err != nil && err.Error() != want {
+			t.Errorf("%q: %v", setting, err)
+		}
+	}
+}
+
 func TestBadValues(t *testing.T) {
 	_, _, err := load(t, false, file(t, "listenPort=ten\nautoCreateTopicEnable=on\n"))
 	if err == nil {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"reflect"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -30,6 +31,10 @@ func (f field) set(s string) error {
 	want := ""
 	switch f.value.Kind() {
 	case reflect.String:
+		if len(f.words) > 0 && !slices.Contains(f.words, s) && s != f.fallback {
+			want = f.choice()
+			break
+		}
 		f.value.SetString(s)
 	case reflect.Bool:
 		// Java takes everything but "true" for false: "yes" and "on" would switch off what they meant to switch on.
@@ -71,6 +76,16 @@ func (f field) set(s string) error {
 		return &ValueError{Key: f.key, Value: s, Want: want}
 	}
 	return nil
+}
+
+// choice spells the words of f: "fast, safe, strict or nothing".
+func (f field) choice() string {
+	words := f.words
+	if f.fallback == "" {
+		words = append(slices.Clone(words), "nothing")
+	}
+	last := len(words) - 1
+	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
 
 // text is the inverse of set.
