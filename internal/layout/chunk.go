@@ -6,7 +6,7 @@ import (
 	"math"
 )
 
-// Chunk is an item of the journal of queues: what became of one queue, or of all.
+// Chunk is an item of the journal of queues, or of the shared queue log: what became of one queue, or of all.
 //
 //	0 4s "SKQJ" | 4 u32 CRC-32C of all bytes behind it | 8 u32 size of the chunk
 //	12 u8 kind | 13 u8 length of topic | 14 u16 0 | 16 i32 queue
@@ -17,8 +17,8 @@ type Chunk struct {
 	Topic []byte // a view when decoded
 	Queue int32
 	From  int64 // see the kinds
-	First int64 // ChunkEnd: offset of the first entry in files
-	Min   int64 // ChunkEnd: least offset of which the log has the record, -1 if unknown
+	First int64 // ChunkEnd: offset of the first entry in files; ChunkUnits in the shared log: place of the chunk before, -1 if none
+	Min   int64 // ChunkEnd: least offset of which the log has the record, -1 if unknown; ChunkUnits in the shared log: first offset
 	Log   int64 // log offset behind the record of the last entry; ChunkBegin: begin of the log
 	Units []byte
 }
@@ -35,6 +35,10 @@ const (
 	ChunkBegin                      // the state of all queues follows
 	ChunkWhole                      // it has been told completely
 	ChunkClean                      // the store was stopped; From is when its directory changed last, ns
+	// Of the shared log only: all entries of records before log offset From are before it, if Queue is 1; the last of these
+	// records begins at First, -1 if there is none, and Min is the newest store time, ms. Log is behind all records of which
+	// entries are before it. In the first chunk of a file Topic is the place where the file before it ends, 8 bytes.
+	ChunkMark
 )
 
 const (

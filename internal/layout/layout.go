@@ -15,6 +15,8 @@
 //	skua/checkpoint                           Checkpoint
 //	skua/staging                              StagingHead, then the ring
 //	skua/queues/<20 digits>                   Chunk
+//	skua/shared/<20 digits>                   Chunk, with the entries of all queues
+//	skua/shared.0, skua/shared.1              Chunk; where the queues end in it
 package layout
 
 // Names in a store directory.
@@ -34,11 +36,18 @@ const (
 	StagingFile        = "staging"    // in OwnDir
 	CheckpointFile     = "checkpoint" // in OwnDir
 	JournalDir         = "queues"     // in OwnDir
+	SharedDir          = "shared"     // in OwnDir
 )
 
+// SharedStates are the files in OwnDir, used in turns, that tell where queues end in SharedDir.
+func SharedStates() [2]string { return [2]string{SharedDir + ".0", SharedDir + ".1"} }
+
 // OwnFiles are the files in OwnDir that a start does without after a repair, since everything in them is also told by
-// Java's files.
-func OwnFiles() []string { return []string{StagingFile, CheckpointFile, JournalDir} }
+// Java's files, or made again from the log.
+func OwnFiles() []string {
+	states := SharedStates()
+	return []string{StagingFile, CheckpointFile, JournalDir, SharedDir, states[0], states[1]}
+}
 
 // Storable reports whether a topic can be the name of a folder: 1 to 255 bytes without separators.
 func Storable(topic string) bool {

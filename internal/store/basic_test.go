@@ -15,8 +15,9 @@ import (
 
 // small are options with which files roll early.
 func small(dir string) Options {
+	shared := os.Getenv(sharedVar) != ""
 	return Options{Dir: dir, SegmentSize: 64 << 10, QueueFileSize: 1000, IndexSlots: 500, IndexItems: 1000, CheckCRC: true,
-		MaxMessageSize: 16 << 10, StagingSize: 512 << 10, FlushInterval: 20 * time.Millisecond, pace: pace{few: 1, late: 1}}
+		MaxMessageSize: 16 << 10, StagingSize: 512 << 10, FlushInterval: 20 * time.Millisecond, pace: pace{few: 1, late: 1, shared: 32 << 10}, Shared: shared}
 }
 
 func open(t testing.TB, o Options) *Store {

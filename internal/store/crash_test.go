@@ -40,7 +40,7 @@ func TestMain(m *testing.M) {
 
 func crashOptions(dir string, sync bool) Options {
 	return Options{Dir: dir, SegmentSize: 1 << 20, QueueFileSize: 20000, IndexSlots: 500, IndexItems: 5000, SyncFlush: sync,
-		MaxMessageSize: 64 << 10, StagingSize: 1 << 20, FlushInterval: 15 * time.Millisecond, CheckCRC: true, pace: pace{few: 1, late: 1}}
+		MaxMessageSize: 64 << 10, StagingSize: 1 << 20, FlushInterval: 15 * time.Millisecond, CheckCRC: true, pace: pace{few: 1, late: 1}, Shared: os.Getenv(sharedVar) != ""}
 }
 
 // writeUntilKilled appends from several goroutines and tells on standard output what was acknowledged.

@@ -22,8 +22,11 @@ const (
 	idlePace    = 4                      // times as many when few others get messages
 )
 
-// pace is fewQueues and leastInTime, which tests change.
-type pace struct{ few, late int }
+// pace is fewQueues, leastInTime and sharedFile, which tests change.
+type pace struct {
+	few, late int
+	shared    int64
+}
 
 // warmth is what the flusher knows of a queue with entries in memory.
 type warmth struct {
@@ -61,12 +64,18 @@ func (s *Store) flushQueues(dirty []*Queue, target layout.Position) error {
 	if err == nil {
 		err = s.trimJournal()
 	}
+	if err == nil && s.shared != nil {
+		err = s.tendShared()
+	}
 	if err != nil {
 		return s.log.failed(err)
 	}
 	for q, w := range f.warm {
 		if f.cycle-w.cycle > coolAfter && !w.late {
 			q.cool()
+			if c, ok := q.shelf.(*chain); ok {
+				c.forget()
+			}
 			delete(f.warm, q)
 		}
 	}
@@ -153,7 +162,9 @@ func (s *Store) fileAll(qs []*Queue) error {
 		w := f.warm[q]
 		w.cycle = f.cycle
 		f.warm[q] = w
-		f.unsynced[q] = true
+		if s.shared == nil || q.batch || q.ext != nil { // the shared log is synced as a whole
+			f.unsynced[q] = true
+		}
 		if s.journal != nil {
 			s.journal.addEnd(q)
 		}

@@ -149,6 +149,11 @@ func (s *Store) flush() error {
 	if err == nil {
 		err = s.flushQueues(dirty, target)
 	}
+	if err == nil && s.shared != nil {
+		if err = s.shared.note(target); err != nil {
+			err = s.log.failed(err)
+		}
+	}
 	if err != nil {
 		s.giveBackDirty(dirty)
 		return err
@@ -198,6 +203,11 @@ func (s *Store) syncQueues(now bool) error {
 	f := &s.flusher
 	if !now && time.Since(f.lastSync) < queueSyncTime {
 		return nil
+	}
+	if s.shared != nil {
+		if err := s.shared.sync(); err != nil {
+			return s.log.broken(err)
+		}
 	}
 	if f.syncAll || len(f.unsynced) > fewFiles {
 		if err := syncFileSystem(s.o.Faults, s.o.Dir); err != nil {

@@ -172,9 +172,10 @@ func (s *Store) tellQueues(session *layout.Session) error {
 }
 
 // beginJournal tells the state of the queues at the begin of a session; what was in the journal is of no use any more.
-// Without space for it, or with extensions of which it knows nothing, the store goes on without a journal.
+// Without space for it, or with extensions of which it knows nothing, the store goes on without a journal; so it does with
+// the shared log, which is one.
 func (s *Store) beginJournal() error {
-	if s.extended || s.o.Extend {
+	if s.extended || s.o.Extend || s.shared != nil {
 		return s.dropJournal()
 	}
 	if s.journal == nil {

@@ -202,6 +202,11 @@ func (s *Store) cleanQueues() {
 	}
 	s.flusher.mu.Lock()
 	s.flusher.retell = true
+	if s.shared != nil {
+		if err := s.dropShared(begin); err != nil {
+			s.o.Log.Warn("file of the shared queue log cannot be removed", "err", err)
+		}
+	}
 	s.flusher.mu.Unlock()
 	s.busy.ring()
 	if err := s.index.dropBefore(begin); err != nil {

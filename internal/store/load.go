@@ -50,11 +50,11 @@ func (s *Store) loadTopic(root, topic string, batch bool) error {
 		return err
 	}
 	for _, name := range ids {
-		id, err := strconv.ParseInt(name, 10, 32)
-		if err != nil || id < 0 || strconv.FormatInt(id, 10) != name {
+		id, ok := queueNumber(name)
+		if !ok {
 			continue // none of ours
 		}
-		q := s.queueOf(topic, int32(id), batch)
+		q := s.queueOf(topic, id, batch)
 		if q.batch != batch {
 			continue
 		}
@@ -70,6 +70,12 @@ func (s *Store) loadTopic(root, topic string, batch bool) error {
 		}
 	}
 	return nil
+}
+
+// queueNumber is the number of the queue to which a folder of this name belongs.
+func queueNumber(name string) (int32, bool) {
+	id, err := strconv.ParseInt(name, 10, 32)
+	return int32(id), err == nil && id >= 0 && strconv.FormatInt(id, 10) == name
 }
 
 // inParallel calls f for all items, several at a time, and returns an error if one of the calls does. After an error it

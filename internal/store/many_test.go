@@ -45,7 +45,7 @@ func heap() int64 {
 func TestJournalOfQueues(t *testing.T) {
 	const topics, queues = 50, 10
 	o := small(t.TempDir())
-	o.pace = pace{few: 20, late: 3}
+	o.pace.few, o.pace.late = 20, 3
 	o.StagingSize = 2 << 20
 	n := 0
 	fill := func(s *Store) {

@@ -35,6 +35,7 @@ type Options struct {
 	DirectIO       DirectIO      // commitLogDirectIO; DirectAuto
 	StagingSize    int64         // bytes of <Dir>/skua/staging; 32 MiB, more if MaxMessageSize asks for it
 	BatchQueueSize int64         // mapperFileSizeBatchConsumeQueue, bytes; 13,800,000; rounded up to whole units of 46
+	Shared         bool          // storeType=defaultRocksDB: the entries of all queues are in one log, see sharedLog
 	Extend         bool          // enableConsumeQueueExt: queue entries get an Extension
 	ExtensionSize  int64         // mappedFileSizeConsumeQueueExt, bytes; 48 MiB
 	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
@@ -95,6 +96,7 @@ func (o Options) withDefaults() (Options, error) {
 	o.QueueFileSize = (o.QueueFileSize + layout.UnitSize - 1) / layout.UnitSize * layout.UnitSize
 	setDefault(&o.pace.few, fewQueues)
 	setDefault(&o.pace.late, leastInTime)
+	setDefault(&o.pace.shared, sharedFile)
 	if o.Now == nil {
 		o.Now = time.Now
 	}

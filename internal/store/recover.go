@@ -52,10 +52,16 @@ func (s *Store) recover() error {
 	if err := r.openStaged(); err != nil {
 		return err
 	}
-	if r.adopted || !r.readJournal(root) {
+	if err := r.readShared(); err != nil {
+		return err
+	}
+	if s.shared == nil && (r.adopted || !r.readJournal(root)) {
 		if err := s.loadQueues(); err != nil {
 			return err
 		}
+	}
+	if err := s.beginShared(); err != nil {
+		return err
 	}
 	if err := r.replayStaged(); err != nil {
 		return err
@@ -141,6 +147,9 @@ func (r *recovery) start() layout.Position {
 	first := layout.Position{End: begin, Last: -1}
 	if begin == end || s.queues.empty() {
 		return first
+	}
+	if s.shared != nil {
+		return r.startShared(first)
 	}
 	if r.ownOK {
 		p := r.own.Synced
@@ -357,6 +366,9 @@ func (r *recovery) begin() error {
 	}
 	s.retally(0)
 	if err := s.beginStaging(r.wild); err != nil {
+		return err
+	}
+	if err := r.moveQueues(); err != nil {
 		return err
 	}
 	if err := r.handOver(); err != nil {

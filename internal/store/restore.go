@@ -136,12 +136,15 @@ func (q *Queue) restart() error {
 	}
 	q.next, q.synced, q.maxLog = 0, 0, 0
 	q.visible.Store(0)
+	q.min.Store(0)
+	q.expired.Store(true) // Min is to be found again
 	return nil
 }
 
 // cut removes the entries from off on.
 func (q *Queue) cut(off int64) error {
 	off = q.baseOf(off)
+	q.min.Store(min(off, q.min.Load()))
 	if off < q.flushed {
 		q.tail = nil
 		if err := q.shelf.truncate(off); err != nil {

@@ -54,6 +54,9 @@ func findShelf(q *Queue) (shelf, error) {
 	if q.batch {
 		return findBatchFiles(q)
 	}
+	if q.store.shared != nil {
+		return findChain(q), nil
+	}
 	return findQueueFiles(q)
 }
 

@@ -49,6 +49,7 @@ type Store struct {
 	scanned   int64         // by the start: bytes of the log whose records were read
 	rebuild   bool          // at the start: all queue entries are held against the log
 	journal   *queueJournal // nil if there is none; of the flusher
+	shared    *sharedLog    // where entries are, nil if they are in files; of the flusher
 	index     *indexer
 	diskCheck chan chan struct{}
 
@@ -167,6 +168,11 @@ func (s *Store) closeClean() error {
 	if err := s.o.Faults.Remove(s.own(layout.StagingFile)); err != nil {
 		return err
 	}
+	if s.shared != nil {
+		if err := s.tellShared(); err != nil {
+			s.o.Log.Warn("state of the shared queue log cannot be written; the next start may take longer", "err", err)
+		}
+	}
 	return s.closeJournal()
 }
 
@@ -214,10 +220,13 @@ func (s *Store) Queues(topic string) []*Queue { return s.queues.of(topic) }
 // cannot be read by queue any more. Handles of the queues become useless: appends fail, reads find nothing.
 func (s *Store) DeleteTopic(topic string) error {
 	s.KeepFor(topic, 0)
-	qs := s.queues.drop(topic)
-	if len(qs) == 0 {
+	if len(s.queues.of(topic)) == 0 {
 		return nil
 	}
+	s.forgetTally()
+	s.flusher.mu.Lock() // nothing is being flushed, of queues that are made again neither
+	defer s.flusher.mu.Unlock()
+	qs := s.queues.drop(topic)
 	s.log.mu.Lock()
 	for _, q := range qs {
 		q.deleted = true
@@ -225,9 +234,6 @@ func (s *Store) DeleteTopic(topic string) error {
 		q.min.Store(0)
 	}
 	s.log.mu.Unlock()
-	s.forgetTally()
-	s.flusher.mu.Lock() // nothing is being flushed
-	defer s.flusher.mu.Unlock()
 	var errs []error
 	for _, q := range qs {
 		errs = append(errs, q.remove())
@@ -235,6 +241,9 @@ func (s *Store) DeleteTopic(topic string) error {
 	if s.journal != nil {
 		s.journal.add(&layout.Chunk{Kind: layout.ChunkGone, Topic: []byte(topic)})
 		errs = append(errs, s.commitJournal())
+	}
+	if s.shared != nil {
+		errs = append(errs, s.shared.forget(topic))
 	}
 	// A checkpoint behind the deletion keeps a start from making the queues again.
 	s.flusher.syncAll, s.flusher.lastSync = true, time.Time{}
