@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -260,6 +261,11 @@ func (o *Options) validateValues() error {
 		{"maxHeldPulls", int64(o.MaxHeldPulls), 0, 1 << 31},
 		{"osPageCacheBusyTimeOutMills", o.OsPageCacheBusyTimeOutMills, 1, 60_000},
 		{"syncFlushTimeout", int64(o.SyncFlushTimeout), 1, 1 << 31},
+		{"mappedFileSizeCommitLog", int64(o.MappedFileSizeCommitLog), 4096, math.MaxInt32},
+		{"mappedFileSizeConsumeQueue", int64(o.MappedFileSizeConsumeQueue), 20, math.MaxInt32},
+		{"mappedFileSizeConsumeQueueExt", int64(o.MappedFileSizeConsumeQueueExt), 1024, math.MaxInt32},
+		{"maxHashSlotNum", int64(o.MaxHashSlotNum), 1, math.MaxInt32},
+		{"maxIndexNum", int64(o.MaxIndexNum), 2, math.MaxInt32},
 	} {
 		if n.value < n.min || n.value > n.max {
 			return fmt.Errorf("%s: %d is out of range, want %d to %d", n.key, n.value, n.min, n.max)

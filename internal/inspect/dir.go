@@ -36,6 +36,7 @@ type Dir struct {
 	java      layout.JavaCheckpoint
 	staged    []byte // bytes of the log that only the ring has, see stagedAt
 	stagedAt  int64
+	ringCut   bool                          // the ring counts, but is not as long as its head says
 	end       int64                         // where the log ends by the ring's word, -1 if it does not say
 	pending   map[string]map[int32]*pending // entries that Skua's journal of queues has, by topic and queue
 	lastStart int64                         // start of the last file of the log that has something

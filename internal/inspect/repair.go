@@ -125,7 +125,8 @@ func (m *mend) plan() error {
 	bad := m.badQueues()
 	only := !slices.ContainsFunc(bad, func(q *queue) bool { return q.bad.Load() || q.pending == nil })
 	torn := m.v.torn && !d.crashed() && m.behind() // else the next start cuts it off, or it is no matter
-	if len(m.steps) == 0 && len(m.v.gaps) == 0 && (len(bad) == 0 || only) && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
+	short := d.end > m.v.end || d.ringCut          // what the staging ring claims to hold is not there
+	if !short && len(m.steps) == 0 && len(m.v.gaps) == 0 && (len(bad) == 0 || only) && m.v.badIndex == "" && !m.v.lostKeys && !torn && !m.badCheckpoint() {
 		return nil
 	}
 	m.planStaged()

@@ -34,6 +34,9 @@ func (d *Dir) readStaged() error {
 		if err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
+		if !ok && h.Session == d.abort.Session && h.End > h.Drained {
+			d.ringCut = true
+		}
 		if !ok || h.Session != d.abort.Session || h.Boot != bootID() {
 			return nil
 		}

@@ -106,6 +106,10 @@ func (d *Dir) Verify(ctx context.Context, o VerifyOptions) (*Verified, error) {
 	for _, f := range d.log.problems() {
 		v.found.add(f)
 	}
+	if d.ringCut {
+		v.found.add(Finding{Kind: "size", File: filepath.Join(d.Path, layout.OwnDir, layout.StagingFile), Offset: -1,
+			Detail: "is not as long as its head says: messages that only it holds are lost"})
+	}
 	for _, step := range []func(context.Context) error{v.readQueues, v.readIndex, v.readLog, v.lookBack} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("store: %w", err)

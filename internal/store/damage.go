@@ -50,6 +50,10 @@ func (r *recovery) checkDamage() error {
 // damaged describes the damage at the end of the scan; proof is why it is not the end of the log.
 func (r *recovery) damaged(proof string) error {
 	s, end := r.s, r.end.End
+	if begin, stop := s.log.run.Bounds(); begin == stop {
+		return fmt.Errorf("store: there are no files of the commit log in %s, but %s; put them back, or set storePathCommitLog to where they are",
+			strings.Join(s.o.CommitLogDirs, ", "), proof)
+	}
 	start := s.log.run.Start(end)
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s is damaged at byte %d (log offset %d): ", s.log.run.Path(start), end-start, end)
