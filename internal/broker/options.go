@@ -137,7 +137,7 @@ type Options struct {
 	MappedFileSizeCommitLog int32 `key:"mappedFileSizeCommitLog" default:"1073741824" unit:"bytes"`
 	// Where queue entries are kept. default: in RocketMQ's files, a folder for each queue. defaultRocksDB: all queues in one
 	// log of Skua's own, skua/shared, for very many queues. When it changes, the entries are moved at the start.
-	StoreType string `key:"storeType" default:"default"`
+	StoreType string `key:"storeType" default:"default" oneOf:"default defaultRocksDB"`
 	// Size of a consume queue file, a multiple of 20.
 	MappedFileSizeConsumeQueue int32 `key:"mappedFileSizeConsumeQueue" default:"6000000" unit:"bytes"`
 	// Size of a file of the queues of topics with queue.type=BatchCQ, a multiple of 46. The key is spelled as in Java.
@@ -286,7 +286,7 @@ func (o *Options) validateValues() error {
 	if o.FlushDiskType != "ASYNC_FLUSH" && o.FlushDiskType != "SYNC_FLUSH" {
 		return fmt.Errorf("flushDiskType: %q, want ASYNC_FLUSH or SYNC_FLUSH", o.FlushDiskType)
 	}
-	if !strings.EqualFold(o.StoreType, "default") && !strings.EqualFold(o.StoreType, storeShared) {
+	if o.StoreType != "default" && o.StoreType != storeShared {
 		return fmt.Errorf("storeType: %q, want default or %s", o.StoreType, storeShared)
 	}
 	if err := o.KeepOptions.validate(int64(o.MappedFileSizeCommitLog)); err != nil {
@@ -303,7 +303,7 @@ func (o *Options) store() store.Options {
 		SegmentSize:    int64(o.MappedFileSizeCommitLog),
 		QueueFileSize:  int64(o.MappedFileSizeConsumeQueue),
 		Extend:         o.EnableConsumeQueueExt,
-		Shared:         strings.EqualFold(o.StoreType, storeShared),
+		Shared:         o.StoreType == storeShared,
 		IndexSlots:     o.MaxHashSlotNum,
 		IndexItems:     o.MaxIndexNum,
 		NoIndex:        !o.MessageIndexEnable || !o.IndexFileWriteEnable,

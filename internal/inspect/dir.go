@@ -39,6 +39,7 @@ type Dir struct {
 	ringCut   bool                          // the ring counts, but is not as long as its head says
 	end       int64                         // where the log ends by the ring's word, -1 if it does not say
 	pending   map[string]map[int32]*pending // entries that Skua's journal of queues has, by topic and queue
+	shared    bool                          // they are all entries of queues, from the shared queue log
 	lastStart int64                         // start of the last file of the log that has something
 	topics    map[string]bool               // those in topics.json, nil if it cannot be read
 	delays    []int64                       // ms by level, from 0

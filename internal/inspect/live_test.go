@@ -19,7 +19,13 @@ import (
 
 func openStore(t testing.TB, dir string) *store.Store {
 	t.Helper()
-	s, err := store.Open(store.Options{Dir: dir, SegmentSize: 64 << 10, QueueFileSize: 1000, IndexSlots: 500, IndexItems: 1000,
+	return openWith(t, store.Options{Dir: dir})
+}
+
+// openWith opens a store with small files.
+func openWith(t testing.TB, o store.Options) *store.Store {
+	t.Helper()
+	s, err := store.Open(store.Options{Dir: o.Dir, Shared: o.Shared, SegmentSize: 64 << 10, QueueFileSize: 1000, IndexSlots: 500, IndexItems: 1000,
 		MaxMessageSize: 16 << 10, StagingSize: 512 << 10, FlushInterval: 50 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)

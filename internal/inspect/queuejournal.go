@@ -10,7 +10,7 @@ import (
 )
 
 // pending are entries of a queue that a running or killed Skua has in its journal of queues, and perhaps not in the
-// queue's files yet.
+// queue's files yet, or all entries of a queue in the shared queue log.
 type pending struct {
 	from  int64 // offset of the first one
 	units []byte
@@ -27,9 +27,12 @@ func (p *pending) unit(n int64) (unit, bool) {
 	return (&queue{}).decode(p.units[(n-p.from)*layout.UnitSize:], n)
 }
 
-// readPending reads the journal of the session that the abort file names. One of another session counts for
-// nothing. Chunks do not cross the borders of its files.
+// readPending reads the shared queue log, or else the journal of the session that the abort file names. One of another
+// session counts for nothing. Chunks do not cross the borders of their files.
 func (d *Dir) readPending() error {
+	if ok, err := d.readShared(); ok || err != nil {
+		return err
+	}
 	if d.abort == nil || d.abort.Session == (layout.Session{}) {
 		return nil
 	}
@@ -44,14 +47,53 @@ func (d *Dir) readPending() error {
 }
 
 func (d *Dir) replayJournal() error {
-	c, err := findChain(0, filepath.Join(d.Path, layout.OwnDir, layout.JournalDir))
+	d.pending = map[string]map[int32]*pending{}
+	ours := false
+	return d.eachChunk(layout.JournalDir, func(k *layout.Chunk) {
+		if k.Kind == layout.ChunkReset {
+			ours = string(k.Topic) == string(d.abort.Session[:])
+			clear(d.pending)
+		}
+		if ours {
+			d.applyChunk(k)
+		}
+	})
+}
+
+// readShared reads the shared queue log, which has all entries, and reports whether there is one. Without a mark there is
+// not: it was not complete when the process died that made it.
+func (d *Dir) readShared() (marked bool, err error) {
+	for range stagedTries {
+		marked, d.pending = false, map[string]map[int32]*pending{}
+		err = d.eachChunk(layout.SharedDir, func(k *layout.Chunk) {
+			if k.Kind == layout.ChunkMark {
+				marked = marked || k.Queue == 1
+				return
+			}
+			if ps := d.pending[string(k.Topic)]; k.Kind == layout.ChunkUnits && k.First < 0 {
+				delete(ps, k.Queue) // the queue begins anew
+			}
+			d.applyChunk(k)
+		})
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	if err != nil || !marked {
+		d.pending = nil
+	}
+	d.shared = marked
+	return marked, err
+}
+
+// eachChunk calls yield with the chunks in a folder of Skua's own.
+func (d *Dir) eachChunk(folder string, yield func(k *layout.Chunk)) error {
+	c, err := findChain(0, filepath.Join(d.Path, layout.OwnDir, folder))
 	if err != nil || len(c.files) == 0 {
 		return err
 	}
 	var p pool
 	defer p.close()
-	d.pending = map[string]map[int32]*pending{}
-	ours := false
 	b := make([]byte, 2*layout.MaxChunk)
 	for _, f := range c.files {
 		for at := int64(0); at < f.size; {
@@ -65,13 +107,7 @@ func (d *Dir) replayJournal() error {
 				if size == 0 || size > len(rest) {
 					break
 				}
-				if k.Kind == layout.ChunkReset {
-					ours = string(k.Topic) == string(d.abort.Session[:])
-					clear(d.pending)
-				}
-				if ours {
-					d.applyChunk(&k)
-				}
+				yield(&k)
 				rest = rest[size:]
 			}
 			if len(rest) == n {

@@ -142,6 +142,9 @@ func (m *mend) plan() error {
 			return err
 		}
 	}
+	if d.shared { // which is moved away; the next start makes it again
+		bad = slices.DeleteFunc(bad, func(q *queue) bool { return !q.batch })
+	}
 	if len(bad) > 0 {
 		names := ""
 		for i, q := range bad {

@@ -260,3 +260,25 @@ func TestSharedLogReadsWhileWritten(t *testing.T) {
 	}
 	wantBodies(t, s, "T", 0, 4000)
 }
+
+// Without skua/ the shared log is made again from the commit log, beside batch queues, too.
+func TestSharedLogRemoved(t *testing.T) {
+	o := sharedOptions(t)
+	s := open(t, o)
+	appendN(t, s, "T", 0, 0, 300)
+	q := s.BatchQueue("B", 0)
+	for range 10 {
+		if _, err := s.Append(q, message("B", 0, "one")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed(t, s)
+	if err := os.RemoveAll(s.own("")); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	wantBodies(t, s, "T", 0, 300)
+	if q = s.BatchQueue("B", 0); q.Max() != 10 {
+		t.Errorf("the batch queue ends at %d", q.Max())
+	}
+}

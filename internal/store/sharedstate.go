@@ -131,11 +131,20 @@ func (r *recovery) readShared() error {
 	return s.removeShared()
 }
 
-// beginShared begins with a shared log if there are no queues yet, so that they need not be moved to it.
+// beginShared begins with a shared log if there are no queues in files, so that they need not be moved to it.
 func (s *Store) beginShared() (err error) {
-	if s.o.Shared && s.shared == nil && s.queues.empty() {
-		s.shared, err = s.findShared()
+	if !s.o.Shared || s.shared != nil {
+		return nil
 	}
+	for q := range s.queues.all() {
+		if !q.batch {
+			return nil
+		}
+	}
+	if !s.queues.empty() { // batch queues alone do not tell how far the others were
+		s.doubt = errors.New("there is no shared queue log")
+	}
+	s.shared, err = s.findShared()
 	return err
 }
 
