@@ -45,6 +45,9 @@
 //     one that is not whole is the end. It is read only when it is of the very session that died, on a machine that has
 //     not been down since, or of a clean stop after which nobody has used the directory. In all other cases the start goes by
 //     the files, and by synced, a place before which all entries were in files and on disk.
+//   - Shared log of queues (storeType=defaultRocksDB). The chunks of a flush are followed by a mark, which names the place
+//     in the log before which all entries are there, and tells a start from where to read the log. Chunks that are not whole,
+//     and all behind them, are cut off; entries that go with them are in front of no mark that is left.
 //   - Batch queues and extensions. Their entries go to files with each flush, never to the journal. An extension is
 //     written before the entry that tells its address; an entry without it is made again. With extensions there is no
 //     journal, and a start after a kill reads from synced.
