@@ -81,6 +81,9 @@ func (l *commitLog) writeOut(ring *ring, at, stop int64) (int64, error) {
 			l.log.Info("the file system of the log takes no direct writes; they go through the system's cache")
 		}
 	}
+	if err := l.clearLast(at, at+n); err != nil {
+		return 0, err
+	}
 	if err := l.run.WriteAt(ring.slice(at, n), at); err != nil {
 		return 0, err
 	}
@@ -89,6 +92,18 @@ func (l *commitLog) writeOut(ring *ring, at, stop int64) (int64, error) {
 	}
 	return n, nil
 }
+
+// clearLast writes zeros to the page in which a write from at to stop ends, unless the write begins there, too: of prewritten
+// space the system would first read from the disk what it writes a part of.
+func (l *commitLog) clearLast(at, stop int64) error {
+	last := pageOf(stop)
+	if !l.prewrite || last < at || last == stop || l.run.FileSize()%segment.DirectAlign != 0 {
+		return nil
+	}
+	return l.run.WriteAt(zeroPage[:], last)
+}
+
+var zeroPage [segment.DirectAlign]byte
 
 // pageOf is the begin of the page in which off is.
 func pageOf(off int64) int64 { return off - off%segment.DirectAlign }

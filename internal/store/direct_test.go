@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"time"
 
@@ -92,5 +93,33 @@ func TestDirectIOIsChecked(t *testing.T) {
 	}
 	if pageOf(4095) != 0 || pageOf(4096) != segment.DirectAlign {
 		t.Error("pages are cut wrongly")
+	}
+}
+
+// With synchronous flush the last page of each write is cleared first; no message that is in the file already is in it.
+func TestClearedPages(t *testing.T) {
+	o := small(t.TempDir())
+	o.SyncFlush = true
+	s := open(t, o)
+	q := s.Queue("T", 0)
+	var want []string
+	for i := range 300 {
+		m := message("T", 0, fmt.Sprint(i, "."))
+		m.Body = append(m.Body, bytes.Repeat([]byte{'x'}, rand.IntN(6000))...)
+		if _, err := s.Append(q, m); err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, string(m.Body))
+		if rand.IntN(3) == 0 {
+			if err := s.log.drain(); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	closed(t, s)
+	s = open(t, o)
+	got := bodies(t, s, s.Queue("T", 0), 0)
+	if !slices.Equal(got, want) {
+		t.Errorf("%d messages of %d, or others", len(got), len(want))
 	}
 }
