@@ -59,7 +59,7 @@ func (b *Broker) send(req *wire.Frame) {
 	}
 	s.b, s.call, s.topic = b, req.Call(), t
 	s.message = record.Message{
-		Topic:          t.bytes,
+		Topic:          h.Topic, // as t.bytes, but the processor has it at hand
 		QueueID:        h.QueueID,
 		Flag:           h.Flag,
 		SysFlag:        h.SysFlag,

@@ -18,7 +18,7 @@ const (
 	gathered    = 64 * layout.UnitSize   // so many bytes of entries are worth a write
 	lateCycles  = 60                     // cycles in which the files catch up
 	leastInTime = 512                    // queues that catch up in a cycle, at least, if they can
-	filingTime  = 150 * time.Millisecond // for which a cycle lets queues catch up, so that the next one begins soon
+	filingTime  = 100 * time.Millisecond // for which a cycle lets queues catch up, so that the next one begins soon
 	idlePace    = 4                      // times as many when few others get messages
 )
 
@@ -28,11 +28,39 @@ type pace struct {
 	shared    int64
 }
 
-// warmth is what the flusher knows of a queue with entries in memory.
+// warmth is what the flusher knows of a queue with entries in memory. It is zero for others, and guarded by flusher.mu,
+// as is Queue.noted.
 type warmth struct {
-	cycle int   // of the last flush
-	noted int64 // entries before it are in the journal
-	late  bool  // the queue is in flusher.late
+	cycle  int16 // of the last flush
+	late   bool  // the queue is in flusher.late
+	listed bool  // the queue is in flusher.warm
+}
+
+// heat returns what the flusher knows of q, which counts as warm from now on.
+func (f *flusher) heat(q *Queue) *warmth {
+	if !q.warm.listed {
+		q.warm.listed = true
+		f.warm = append(f.warm, q)
+	}
+	return &q.warm
+}
+
+// coolDown lets queues give their memory back that have long been idle.
+func (f *flusher) coolDown() {
+	kept := f.warm[:0]
+	for _, q := range f.warm {
+		if f.cycle-q.warm.cycle > coolAfter && !q.warm.late {
+			q.cool()
+			if c, ok := q.shelf.(*chain); ok {
+				c.forget()
+			}
+			q.warm, q.noted = warmth{}, 0
+		} else {
+			kept = append(kept, q)
+		}
+	}
+	clear(f.warm[len(kept):])
+	f.warm = kept
 }
 
 // lateQueues are queues whose entries of one cycle are in the journal and not in files.
@@ -70,15 +98,7 @@ func (s *Store) flushQueues(dirty []*Queue, target layout.Position) error {
 	if err != nil {
 		return s.log.failed(err)
 	}
-	for q, w := range f.warm {
-		if f.cycle-w.cycle > coolAfter && !w.late {
-			q.cool()
-			if c, ok := q.shelf.(*chain); ok {
-				c.forget()
-			}
-			delete(f.warm, q)
-		}
-	}
+	f.coolDown()
 	if ring := s.log.ring.Load(); len(f.warm) == 0 && ring != nil {
 		ring.relax()
 		s.index.relax()
@@ -121,7 +141,7 @@ func (s *Store) writeDirty(dirty []*Queue) error {
 			ready = append(ready, q)
 			continue
 		}
-		noted[i] = j.addUnits(q, f.warm[q].noted)
+		noted[i] = j.addUnits(q, q.noted)
 	}
 	if err := s.commitJournal(); err != nil {
 		return err
@@ -130,11 +150,11 @@ func (s *Store) writeDirty(dirty []*Queue) error {
 		if q.batch {
 			continue
 		}
-		w := f.warm[q]
+		w := f.heat(q)
 		if !w.late {
 			batch.queues = append(batch.queues, q)
 		}
-		f.warm[q] = warmth{f.cycle, noted[i], true}
+		w.cycle, w.late, q.noted = f.cycle, true, noted[i]
 		if q.unfiled() >= gathered {
 			ready = append(ready, q)
 		}
@@ -159,9 +179,7 @@ func (s *Store) fileAll(qs []*Queue) error {
 		if err := q.flush(); err != nil {
 			return err
 		}
-		w := f.warm[q]
-		w.cycle = f.cycle
-		f.warm[q] = w
+		f.heat(q).cycle = f.cycle
 		if s.shared == nil || q.batch || q.ext != nil { // the shared log is synced as a whole
 			f.unsynced[q] = true
 		}
@@ -180,9 +198,7 @@ func (s *Store) fileLate(n int, until time.Time) error {
 		if err := s.fileAll(l.queues[:1]); err != nil {
 			return err
 		}
-		w := f.warm[l.queues[0]]
-		w.late = false
-		f.warm[l.queues[0]] = w
+		l.queues[0].warm.late = false
 		if l.queues = l.queues[1:]; len(l.queues) == 0 {
 			f.late = f.late[1:]
 		}
@@ -239,10 +255,12 @@ func (s *Store) commitJournal() error {
 			if err := q.flush(); err != nil {
 				return err
 			}
-			w := f.warm[q]
-			f.warm[q] = warmth{cycle: f.cycle, noted: w.noted}
+			f.heat(q).cycle = f.cycle
 			f.unsynced[q] = true
 		}
+	}
+	for _, q := range f.warm {
+		q.warm.late = false
 	}
 	f.late = nil
 	return s.dropJournal()

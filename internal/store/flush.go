@@ -80,10 +80,10 @@ type flusher struct {
 	written    layout.Position // entries of all records before it are in queue files or the journal
 	synced     layout.Position // in queue files, and on disk
 	unsynced   map[*Queue]bool
-	warm       map[*Queue]warmth // queues with entries in memory
-	late       []lateQueues      // queues of which only the journal has some entries, oldest first
-	retell     bool              // the journal must tell the state of the queues anew
-	cycle      int
+	warm       []*Queue     // queues with entries in memory
+	late       []lateQueues // queues of which only the journal has some entries, oldest first
+	retell     bool         // the journal must tell the state of the queues anew
+	cycle      int16        // wraps
 	lastSync   time.Time
 	justSynced bool // the last cycle synced the queue files
 	unmarked   bool // the last checkpoint could not be written, which was logged

@@ -26,11 +26,13 @@ type Queue struct {
 	deleted bool
 
 	expired atomic.Bool // Min may be beyond what the log says
+	warm    warmth      // beside it, as there is room
 
 	visible atomic.Int64 // readers see offsets before it
 	min     atomic.Int64 // and from here
 
-	next int64 // offset of the next message
+	next  int64 // offset of the next message
+	noted int64 // entries before it are in the journal
 
 	mu       sync.RWMutex
 	shelf    shelf  // nil until entries were put on it

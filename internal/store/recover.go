@@ -36,7 +36,7 @@ type recovery struct {
 // recover finds the end of the log, makes the queues agree with it and begins a new session.
 func (s *Store) recover() error {
 	r := &recovery{s: s, read: scanner{run: s.log.run}}
-	s.flusher.unsynced, s.flusher.warm = map[*Queue]bool{}, map[*Queue]warmth{}
+	s.flusher.unsynced = map[*Queue]bool{}
 	root, err := changed(s.o.Dir)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -394,7 +394,7 @@ func (r *recovery) handOver() error {
 	for q := range s.queues.all() {
 		if q.unfiled() > 0 && !q.batch {
 			late.queues = append(late.queues, q)
-			f.warm[q] = warmth{noted: q.next, late: true}
+			f.heat(q).late, q.noted = true, q.next
 		}
 	}
 	if s.journal == nil {
