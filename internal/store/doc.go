@@ -29,6 +29,7 @@
 //     are in the ring. A torn pwrite is behind drained: the start writes the same bytes again to the same place.
 //     A direct write, past the cache, is of whole pages; its first may have a beginning that is drained, and gets the same
 //     bytes again. The system keeps cache and direct writes apart, as one goroutine does both, one after the other.
+//     In SyncFlush the last page is cleared before it is written, but never one that begins before drained.
 //   - Ring wrap. An appender overwrites the place of offset o only when o + size of the ring < its own offset, for which
 //     it waits until drained has passed o, with all of its page. So the ring never loses what the files do not have, nor
 //     what a direct write begins with.
