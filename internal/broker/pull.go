@@ -194,7 +194,7 @@ func (p *pull) attempt(mayHold bool) {
 	if r.Status == store.WouldWait {
 		reads.Put(r)
 		p.request.NoWait = false
-		b.cold.run(p.call, func() { p.attempt(mayHold) })
+		b.readCold(p, mayHold)
 		return
 	}
 	status := pullStatus(r.Status, p.request.Offset)
