@@ -14,10 +14,11 @@ import (
 // checkedQueues is of how many queues the last entry is looked at, which takes some microseconds each.
 const checkedQueues = 5000
 
-// tally sums up where all queues begin and end. Nothing may be appended meanwhile.
+// tally sums up where all queues begin and where their files end: what else they have comes back from the journal or, if
+// that is of no use, from the log. Nothing may be appended meanwhile.
 func (s *Store) tally() (t layout.Tally) {
 	for q := range s.queues.all() {
-		if begin, end := q.begin(), q.next; end > 0 {
+		if begin, end := q.begin(), q.flushed; end > 0 {
 			t.Queues, t.Begin, t.End = t.Queues+1, t.Begin+begin, t.End+end
 		}
 	}

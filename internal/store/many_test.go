@@ -1,6 +1,7 @@
 package store
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -116,6 +117,46 @@ func lateNow(s *Store) bool {
 	s.flusher.mu.Lock()
 	defer s.flusher.mu.Unlock()
 	return len(s.flusher.late) > 0
+}
+
+// A start that is killed before it has told the journal leaves one that is of no use. The next start then reads the log from
+// where files have everything, and not all of it.
+func TestKilledBeforeTheJournal(t *testing.T) {
+	const queues = 40
+	o := small(t.TempDir())
+	o.Shared = false
+	o.pace.few, o.pace.late = 20, 3
+	s := open(t, o)
+	for id := range int32(queues) {
+		appendN(t, s, "T", id, 0, 50)
+	}
+	closed(t, s)
+	s = open(t, o)
+	for id := range int32(queues) {
+		appendN(t, s, "T", id, 50, 51)
+	}
+	s.flushCycle()
+	if !lateNow(s) {
+		t.Fatal("nothing is in the journal only")
+	}
+	crash(t, s)
+	journal := t.TempDir()
+	if err := os.CopyFS(journal, os.DirFS(s.own(layout.JournalDir))); err != nil {
+		t.Fatal(err)
+	}
+	o.pace.late = 0
+	s = open(t, o)
+	crash(t, s)
+	if err := errors.Join(os.RemoveAll(s.own(layout.JournalDir)), os.CopyFS(s.own(layout.JournalDir), os.DirFS(journal))); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, o)
+	if all := int64(s.Max() - s.Min()); s.scanned > all/2 {
+		t.Errorf("the start read %d of %d bytes of the log", s.scanned, all)
+	}
+	for id := range int32(queues) {
+		wantBodies(t, s, "T", id, 51)
+	}
 }
 
 // The journal of a run in which somebody else came between is not used.
