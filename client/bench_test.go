@@ -7,7 +7,7 @@ import (
 // BenchmarkSendAsync measures the client's part of a send; the answers come from a fake in the same process.
 func BenchmarkSendAsync(b *testing.B) {
 	f := newFake(b)
-	f.quiet = true
+	f.set(func() { f.quiet = true })
 	c := open(b, f.addr)
 	p := newProducer(b, c, ProducerOptions{})
 	m := &Message{Topic: "t", Body: make([]byte, 1024), Tag: "a"}

@@ -128,6 +128,14 @@ func (f *fake) handle(req *wire.Frame) {
 	}
 }
 
+// set changes what the fake answers. Its connections do not order what they see with what the test did before, so that
+// no field is touched without the lock.
+func (f *fake) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
 func (f *fake) tell() {
 	select {
 	case f.news <- struct{}{}:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -247,9 +248,7 @@ func TestCloseWhileWaiting(t *testing.T) {
 
 func TestManyRetriesEnd(t *testing.T) {
 	f := newFake(t)
-	for range 20 {
-		f.sends = append(f.sends, command.StatusSystemBusy)
-	}
+	f.set(func() { f.sends = slices.Repeat([]command.Status{command.StatusSystemBusy}, 20) })
 	p := newProducer(t, open(t, f.addr), ProducerOptions{Retries: 10})
 	_, err := p.Send(deadline(t), &Message{Topic: "t", Body: []byte("x")})
 	var failed *FailedError

@@ -37,7 +37,7 @@ func (l *logLines) count(text string) int {
 // readFake consumes from a fake that answers pulls as told. The group stands at offset 5.
 func readFake(t *testing.T, f *fake, handler Handler, pulls ...wire.Response) *logLines {
 	log := new(logLines)
-	f.onPull = pulls
+	f.set(func() { f.onPull = pulls })
 	o := quickOptions(t, f.addr)
 	o.commit, o.pullError, o.redeliver = 10*time.Millisecond, 20*time.Millisecond, 10*time.Millisecond
 	o.Log = slog.New(slog.NewTextHandler(log, nil))
@@ -151,7 +151,7 @@ func TestReadTrouble(t *testing.T) {
 func TestSendBackFails(t *testing.T) {
 	box := newInbox()
 	f := newFake(t)
-	f.onBack = []command.Status{command.StatusSystemError, command.StatusSystemError}
+	f.set(func() { f.onBack = []command.Status{command.StatusSystemError, command.StatusSystemError} })
 	readFake(t, f, func(_ context.Context, m *Received) error {
 		box.add(m)
 		if string(m.Body) == "bad" {

@@ -117,13 +117,10 @@ func TestSendStatuses(t *testing.T) {
 		{[]command.Status{command.StatusSystemError, command.StatusSystemError, command.StatusNoPermission}, 3, "NO_PERMISSION (16)", false},
 	} {
 		f := newFake(t)
-		f.sends = test.answers
 		c := open(t, f.addr)
 		p := newProducer(t, c, ProducerOptions{})
 		for _, async := range []bool{false, true} {
-			f.mu.Lock()
-			f.sends, f.seen = test.answers, nil
-			f.mu.Unlock()
+			f.set(func() { f.sends, f.seen = test.answers, nil })
 			var sent Sent
 			var err error
 			m := &Message{Topic: "t", Body: []byte("x")}
@@ -163,16 +160,12 @@ func TestLockLost(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer c.Close()
-	f.mu.Lock()
-	f.refuse = true
-	f.mu.Unlock()
+	f.set(func() { f.refuse = true })
 	newPush(t, c, PushOptions{Group: "g", Subscriptions: []Subscription{{Topic: "t"}}, Orderly: true, Handler: newInbox().handle})
 	refusals := func() { f.await("refusals", func() bool { return f.count(command.LockBatchMQ) > 3 }) }
 	refusals()
 	lock := func(ok bool) {
-		f.mu.Lock()
-		defer f.mu.Unlock()
-		f.refuse, f.seen, f.pulls = !ok, nil, nil
+		f.set(func() { f.refuse, f.seen, f.pulls = !ok, nil, nil })
 	}
 	if n := f.requests(command.PullMessage); n != 0 {
 		t.Errorf("%d pulls without a lock", n)
