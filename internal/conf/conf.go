@@ -7,17 +7,24 @@
 //
 //	type Options struct {
 //		// Port for clients.
-//		ListenPort int32 `key:"listenPort" default:"10911"`
+//		ListenPort int32 `key:"listenPort" default:"10911" min:"0" max:"65535"`
 //		// How long messages are kept.
-//		FileReservedTime int32 `key:"fileReservedTime" default:"72" unit:"h" live:"true"`
+//		FileReservedTime int32 `key:"fileReservedTime" default:"72" unit:"h" min:"0" live:"true"`
 //	}
 //
 // The tag key is the name, default the value that Defaults sets, unit what numbers count (bytes may be written with a
-// unit, as 10GB), oneOf the words that a text must be one of (or empty, if that is the default), live:"true" marks what may be
-// changed while the server runs. Fields without key are not settings. The kinds are string, bool, int, int32, int64 and float64.
+// unit, as 10GB), min and max what a number may be at least and at most, written as a value is, oneOf the words that a text
+// must be one of (or empty, if that is the default), live:"true" marks what may be changed while the server runs. Fields
+// without key are not settings. The kinds are string, bool, int, int32, int64 and float64.
+//
+// What tags cannot say, such as what two values have to do with each other, is for a method of the struct that Load and
+// Check call when all values fit their tags. It returns the error of Misfit for a value that is wrong:
+//
+//	func (o *Options) Check() error
 package conf
 
 import (
+	"errors"
 	"fmt"
 	"iter"
 	"reflect"
@@ -32,6 +39,35 @@ func Defaults(dst any) {
 			panic(fmt.Sprintf("conf: default of %s: %v", f.key, err))
 		}
 	}
+}
+
+// Check returns an error if a value in the options struct that src points to does not fit its tags, all such values
+// joined, or else what its method Check returns. It is for structs that were filled by other means than Load.
+func Check(src any) error {
+	var errs []error
+	for f := range fields(src) {
+		if !f.takes(f.value) {
+			errs = append(errs, f.misfit(f.text()))
+		}
+	}
+	if len(errs) > 0 {
+		return errors.Join(errs...)
+	}
+	return checkBeyondTags(src)
+}
+
+func checkBeyondTags(src any) error {
+	if o, ok := src.(interface{ Check() error }); ok {
+		return o.Check()
+	}
+	return nil
+}
+
+// Misfit returns a *ValueError for the value of key in the options struct that src points to. The format and what
+// follows it complete "want ...": they say what would do, and why.
+func Misfit(src any, key, format string, args ...any) error {
+	value, _ := Value(src, key)
+	return &ValueError{Key: key, Value: value, Want: fmt.Sprintf(format, args...)}
 }
 
 // Set parses value and sets the field of key in the options struct that dst points to. The error is *UnknownKeyError or
@@ -101,7 +137,8 @@ func (e *UnknownKeyError) Error() string { return fmt.Sprintf("unknown key %s", 
 // field is one setting of an options struct.
 type field struct {
 	key, fallback, unit string
-	words               []string // the values that it can have, any if empty
+	min, max            string   // of numbers; "": as its type allows
+	words               []string // that a text must be one of, any if empty
 	live                bool
 	value               reflect.Value
 }
@@ -129,7 +166,9 @@ func walk(v reflect.Value, yield func(field) bool) bool {
 		if !ok {
 			continue
 		}
-		f := field{key: key, words: strings.Fields(sf.Tag.Get("oneOf")), fallback: sf.Tag.Get("default"), unit: sf.Tag.Get("unit"), live: sf.Tag.Get("live") == "true", value: v.Field(i)}
+		tag := sf.Tag.Get
+		f := field{key: key, fallback: tag("default"), unit: tag("unit"), min: tag("min"), max: tag("max"),
+			words: strings.Fields(tag("oneOf")), live: tag("live") == "true", value: v.Field(i)}
 		if !yield(f) {
 			return false
 		}

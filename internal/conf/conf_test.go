@@ -130,7 +130,125 @@ func TestUnknownKeyOfSet(t *testing.T) {
 	}
 }
 
-// All mistakes of a file are told at once, each with its place.
+// bounded are options of which each tag and each kind of error is there once.
+type bounded struct {
+	Port  int32   `key:"port" default:"80" min:"0" max:"65535"`
+	Wait  int32   `key:"wait" default:"5" unit:"ms" min:"1"`
+	Size  int32   `key:"size" default:"1MB" unit:"bytes" min:"20" max:"128MB"`
+	Cut   int32   `key:"cut" default:"0" unit:"bytes" max:"5"`
+	Least int64   `key:"least" default:"0" unit:"bytes" min:"0"`
+	Most  int64   `key:"most" default:"0" unit:"s" max:"10"`
+	Any   int64   `key:"any" default:"-1"`
+	Part  float64 `key:"part" default:"0.5" min:"0" max:"1"`
+	Share float64 `key:"share" default:"2"`
+	Mode  string  `key:"mode" default:"auto" oneOf:"auto on off"`
+}
+
+// Check wants least to be at least size.
+func (o *bounded) Check() error {
+	if o.Least != 0 && o.Least < int64(o.Size) {
+		return conf.Misfit(o, "least", "0 or at least size, %d bytes", o.Size)
+	}
+	return nil
+}
+
+func TestRanges(t *testing.T) {
+	const sizes = ", or one with a unit such as 512MB or 10GB"
+	for setting, want := range map[string]string{
+		"port=0": "", "port=65535": "", "wait=2147483647": "", "size=20": "", "size=128MB": "", "size=1024*1024": "", "cut=-7": "", "least=1000GB": "",
+		"most=-9223372036854775808": "", "any=9223372036854775807": "", "part=0": "", "part=1.0": "", "share=-1e9": "",
+		"port=-1":         "a whole number from 0 to 65535",
+		"port=65536":      "a whole number from 0 to 65535",
+		"port=x":          "a whole number from 0 to 65535",
+		"wait=0":          "a whole number from 1 to 2147483647 ms",
+		"wait=2147483648": "a whole number from 1 to 2147483647 ms",
+		"size=19":         "a whole number from 20 to 128MB" + sizes,
+		"size=134217729":  "a whole number from 20 to 128MB" + sizes,
+		"cut=6":           "a whole number from -2147483648 to 5 bytes" + sizes,
+		"least=-1":        "a whole number of at least 0 bytes" + sizes,
+		"most=11":         "a whole number of at most 10 s",
+		"any=1e3":         "a whole number of at most 63 bits",
+		"part=1.01":       "a number from 0 to 1",
+		"part=-0.1":       "a number from 0 to 1",
+		"share=NaN":       "a number such as 0.75",
+	} {
+		var o bounded
+		conf.Defaults(&o)
+		before := o
+		key, value, _ := strings.Cut(setting, "=")
+		err := conf.Set(&o, key, value)
+		if want == "" {
+			if err != nil || conf.Check(&o) != nil {
+				t.Errorf("%s: %v, %v", setting, err, conf.Check(&o))
+			}
+			continue
+		}
+		if want = setting + ": want " + want; err == nil || err.Error() != want || o != before {
+			t.Errorf("got %v and %+v, want %s and no change", err, o, want)
+		}
+		if _, err := conf.Load(&o, conf.Broker, false, file(t, "# bounds\n"+setting)); err == nil || err.Error() != "broker.conf:2: "+want {
+			t.Errorf("Load: got %v, want the same with the place", err)
+		}
+	}
+}
+
+// What code puts into the struct is held against the same tags.
+func TestCheck(t *testing.T) {
+	var o bounded
+	conf.Defaults(&o)
+	o.Port, o.Part, o.Mode, o.Least = -5, 7, "maybe", 1
+	const want = "port=-5: want a whole number from 0 to 65535\npart=7: want a number from 0 to 1\nmode=maybe: want auto, on or off"
+	if err := conf.Check(&o); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	o.Port, o.Part, o.Mode = 1, 0, "on"
+	if err := conf.Check(&o); err == nil || err.Error() != "least=1: want 0 or at least size, 1048576 bytes" {
+		t.Errorf("got %v", err)
+	}
+	o.Least = 0
+	if err := conf.Check(&o); err != nil {
+		t.Error(err)
+	}
+}
+
+// What values have to do with each other is looked at when all of them are known.
+func TestLoadChecksRelations(t *testing.T) {
+	var o bounded
+	if _, err := conf.Load(&o, conf.Broker, true, file(t, "least=1KB\nsize=1000\n")); err != nil {
+		t.Error(err)
+	}
+	_, err := conf.Load(&o, conf.Broker, false, file(t, "\nleast=1KB\n"))
+	if err == nil || err.Error() != "broker.conf:2: least=1024: want 0 or at least size, 1048576 bytes" {
+		t.Errorf("got %v", err)
+	}
+	if _, err = conf.Load(&o, conf.Broker, false, file(t, "least=1KB\nport=x\n")); err == nil || strings.Contains(err.Error(), "least") {
+		t.Errorf("got %v, want nothing but the value that cannot be read", err)
+	}
+}
+
+func TestBadTagsPanic(t *testing.T) {
+	for name, o := range map[string]any{
+		"default": &struct {
+			N int `key:"n" default:"0" min:"1"`
+		}{},
+		"min": &struct {
+			N int `key:"n" default:"0" min:"few"`
+		}{},
+		"max": &struct {
+			N int32 `key:"n" default:"0" max:"3000000000"`
+		}{},
+	} {
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Errorf("%s: no panic", name)
+				}
+			}()
+			conf.Defaults(o)
+		}()
+	}
+}
+
 func TestWords(t *testing.T) {
 	var o struct {
 		Mode  string `key:"mode" default:"auto" oneOf:"auto on off"`
@@ -151,6 +269,7 @@ func TestWords(t *testing.T) {
 	}
 }
 
+// All mistakes of a file are told at once, each with its place.
 func TestBadValues(t *testing.T) {
 	_, _, err := load(t, false, file(t, "listenPort=ten\nautoCreateTopicEnable=on\n"))
 	if err == nil {

@@ -31,8 +31,8 @@ type Loaded struct {
 }
 
 // Load sets the options struct that dst points to to its defaults and then to what the sources say, later ones winning.
-// All values that cannot be used are reported together, as *ValueError joined. Unknown and duplicate keys are listed in
-// the result; if strict is true they are errors.
+// All values that do not fit their tags are reported together, as *ValueError joined; if there are none, the struct's
+// method Check has its say. Unknown and duplicate keys are listed in the result; if strict is true they are errors.
 func Load(dst any, role Role, strict bool, sources ...Source) (*Loaded, error) {
 	Defaults(dst)
 	l := loading{role: role, at: map[string]int{}}
@@ -42,6 +42,11 @@ func Load(dst any, role Role, strict bool, sources ...Source) (*Loaded, error) {
 	}
 	for _, src := range sources {
 		l.take(dst, src)
+	}
+	if len(l.errs) == 0 {
+		if err := checkBeyondTags(dst); err != nil {
+			l.fail(err)
+		}
 	}
 	if strict {
 		for _, d := range l.Doubts {
@@ -85,14 +90,18 @@ func (l *loading) one(dst any, p Pair, origin string) {
 		l.foreign(p, origin)
 		return
 	}
-	if err := f.set(p.Value); err != nil {
-		if bad, ok := errors.AsType[*ValueError](err); ok {
-			bad.Origin = origin
-		}
-		l.errs = append(l.errs, err)
-		return
-	}
 	l.Settings[l.at[p.Key]].Origin = origin
+	if err := f.set(p.Value); err != nil {
+		l.fail(err)
+	}
+}
+
+// fail notes an error and, if it is about a value, where that came from.
+func (l *loading) fail(err error) {
+	if bad, ok := errors.AsType[*ValueError](err); ok {
+		bad.Origin = l.Origin(bad.Key)
+	}
+	l.errs = append(l.errs, err)
 }
 
 // foreign takes a key that the options struct does not have.
