@@ -123,9 +123,9 @@ func TestSettingsOverTheNetwork(t *testing.T) {
 		"autoCreateTopicEnable=true\nstorePathRootDir=/x": {command.StatusNoPermission, "Can not update config in black list. storePathRootDir is read when the broker starts: set it in " + file},
 		"noSuchKey=1":                                     {command.StatusNoPermission, "Can not update config in black list. noSuchKey has no effect"},
 		"brokerPermission=x":                              {command.StatusInvalidParameter, ""},
-		"maxStoreSize=1":                                  {command.StatusInvalidParameter, "maxStoreSize: 1 must be 0 or at least twice"},
-		"deleteWhen=noon":                                 {command.StatusInvalidParameter, `store: deleteWhen "noon": "noon" is no hour`},
-		"brokerPermission=99":                             {command.StatusInvalidParameter, "brokerPermission: 99 is out of range"},
+		"maxStoreSize=1":                                  {command.StatusInvalidParameter, "maxStoreSize=1: want 0 or at least twice"},
+		"deleteWhen=noon":                                 {command.StatusInvalidParameter, "deleteWhen=noon: want hours"},
+		"brokerPermission=99":                             {command.StatusInvalidParameter, "brokerPermission=99: want a whole number from 0 to 7"},
 	} {
 		d.peer.refused(want.status, want.remark, command.UpdateBrokerConfig, nil, []byte(body))
 	}

@@ -52,7 +52,7 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 			return
 		}
 	}
-	if err := next.validateValues(); err != nil {
+	if err := next.Check(); err != nil {
 		refuse(f, command.StatusInvalidParameter, "%v", err)
 		return
 	}

@@ -16,7 +16,8 @@ const maxDelayLevels = 1024
 // delayLevels are the delays that a message can ask for by number: level 1 is the first.
 type delayLevels []time.Duration
 
-// parseDelayLevels reads the value of messageDelayLevel: whole numbers with a unit s, m, h or d, separated by spaces.
+// parseDelayLevels reads the value of messageDelayLevel: whole numbers with a unit s, m, h or d, separated by spaces. The
+// error says which of them is none.
 func parseDelayLevels(text string) (delayLevels, error) {
 	units := map[byte]time.Duration{'s': time.Second, 'm': time.Minute, 'h': time.Hour, 'd': 24 * time.Hour}
 	var levels delayLevels
@@ -24,12 +25,12 @@ func parseDelayLevels(text string) (delayLevels, error) {
 		unit := units[word[len(word)-1]]
 		n, err := strconv.ParseInt(word[:len(word)-1], 10, 32)
 		if unit == 0 || err != nil || n < 0 || n > int64(100*365*24*time.Hour/unit) {
-			return nil, fmt.Errorf("messageDelayLevel: level %d is %q; want a whole number and a unit s, m, h or d, such as 10s", len(levels)+1, word)
+			return nil, fmt.Errorf("level %d is %q", len(levels)+1, word)
 		}
 		levels = append(levels, time.Duration(n)*unit)
 	}
 	if len(levels) == 0 || len(levels) > maxDelayLevels {
-		return nil, fmt.Errorf("messageDelayLevel: %d levels in %q; want 1 to %d", len(levels), text, maxDelayLevels)
+		return nil, fmt.Errorf("there are %d", len(levels))
 	}
 	return levels, nil
 }

@@ -6,88 +6,66 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/skuamq/skua/internal/conf"
 	"github.com/skuamq/skua/internal/store"
 )
 
 // KeepOptions are the settings of how long messages are kept and how much of them is read at a time.
 type KeepOptions struct {
 	// How long messages are kept: files of the commit log that were not written to for so long are deleted.
-	FileReservedTime int32 `key:"fileReservedTime" default:"72" unit:"h" live:"true"`
+	FileReservedTime int32 `key:"fileReservedTime" default:"72" unit:"h" min:"0" max:"1048576" live:"true"`
 	// Hours of the day at which such files are deleted, two digits each, separated by semicolons.
 	DeleteWhen string `key:"deleteWhen" default:"04" live:"true"`
 	// Part of the disk in use above which such files are deleted at any hour.
-	DiskMaxUsedSpaceRatio int32 `key:"diskMaxUsedSpaceRatio" default:"75" unit:"percent" live:"true"`
+	DiskMaxUsedSpaceRatio int32 `key:"diskMaxUsedSpaceRatio" default:"75" unit:"percent" min:"1" max:"100" live:"true"`
 	// Part of the disk in use above which files are deleted before fileReservedTime, the oldest first.
-	DiskSpaceCleanForciblyRatio int32 `key:"diskSpaceCleanForciblyRatio" default:"85" unit:"percent" live:"true"`
+	DiskSpaceCleanForciblyRatio int32 `key:"diskSpaceCleanForciblyRatio" default:"85" unit:"percent" min:"1" max:"100" live:"true"`
 	// Part of the disk in use above which sends are refused.
-	DiskSpaceWarningLevelRatio int32 `key:"diskSpaceWarningLevelRatio" default:"90" unit:"percent" live:"true"`
+	DiskSpaceWarningLevelRatio int32 `key:"diskSpaceWarningLevelRatio" default:"90" unit:"percent" min:"1" max:"100" live:"true"`
 	// Whether files may be deleted before fileReservedTime because a disk is full. maxStoreSize holds all the same.
 	CleanFileForciblyEnable bool `key:"cleanFileForciblyEnable" default:"true" live:"true"`
 	// Most files that are deleted in ten seconds.
-	DeleteFileBatchMax int32 `key:"deleteFileBatchMax" default:"10" live:"true"`
+	DeleteFileBatchMax int32 `key:"deleteFileBatchMax" default:"10" min:"1" max:"1048576" live:"true"`
 	// Pause between two of them.
-	DeleteCommitLogFilesInterval int32 `key:"deleteCommitLogFilesInterval" default:"100" unit:"ms" live:"true"`
+	DeleteCommitLogFilesInterval int32 `key:"deleteCommitLogFilesInterval" default:"100" unit:"ms" min:"0" max:"10000" live:"true"`
 	// Free space of the disk below which sends are refused, whatever diskSpaceWarningLevelRatio says. 0: none is asked for.
-	MinFreeDiskSpace int64 `key:"minFreeDiskSpace" default:"0" unit:"bytes" live:"true"`
+	MinFreeDiskSpace int64 `key:"minFreeDiskSpace" default:"0" unit:"bytes" min:"0" max:"1048576TB" live:"true"`
 	// Free space of the disk below which files are deleted before fileReservedTime. 0: half as much again as minFreeDiskSpace.
-	CleanFreeDiskSpace int64 `key:"cleanFreeDiskSpace" default:"0" unit:"bytes" live:"true"`
+	CleanFreeDiskSpace int64 `key:"cleanFreeDiskSpace" default:"0" unit:"bytes" min:"0" max:"1048576TB" live:"true"`
 	// Most disk space of the commit log: beyond it the oldest files are deleted before fileReservedTime. At least twice
 	// mappedFileSizeCommitLog, as the file that is written to always stays. Queues take some percent more. 0: no limit.
-	MaxStoreSize int64 `key:"maxStoreSize" default:"0" unit:"bytes" live:"true"`
+	MaxStoreSize int64 `key:"maxStoreSize" default:"0" unit:"bytes" min:"0" live:"true"`
 
 	// Most bytes of a pull of messages that are taken to be in memory; the first message is returned whatever its size.
-	MaxTransferBytesOnMessageInMemory int32 `key:"maxTransferBytesOnMessageInMemory" default:"262144" unit:"bytes"`
+	MaxTransferBytesOnMessageInMemory int32 `key:"maxTransferBytesOnMessageInMemory" default:"262144" unit:"bytes" min:"1" max:"128MB"`
 	// Most of them.
-	MaxTransferCountOnMessageInMemory int32 `key:"maxTransferCountOnMessageInMemory" default:"32"`
+	MaxTransferCountOnMessageInMemory int32 `key:"maxTransferCountOnMessageInMemory" default:"32" min:"1" max:"100000"`
 	// Most bytes of a pull of older messages.
-	MaxTransferBytesOnMessageInDisk int32 `key:"maxTransferBytesOnMessageInDisk" default:"65536" unit:"bytes"`
+	MaxTransferBytesOnMessageInDisk int32 `key:"maxTransferBytesOnMessageInDisk" default:"65536" unit:"bytes" min:"1" max:"128MB"`
 	// Most of them.
-	MaxTransferCountOnMessageInDisk int32 `key:"maxTransferCountOnMessageInDisk" default:"8"`
+	MaxTransferCountOnMessageInDisk int32 `key:"maxTransferCountOnMessageInDisk" default:"8" min:"1" max:"100000"`
 	// Bytes of queue entries, 20 each, that a pull looks at for messages that pass its filter; more if it asks for more messages.
-	MaxFilterMessageSize int32 `key:"maxFilterMessageSize" default:"16000" unit:"bytes"`
+	MaxFilterMessageSize int32 `key:"maxFilterMessageSize" default:"16000" unit:"bytes" min:"1" max:"1GB"`
 	// Part of the machine's memory that is taken to hold the newest messages.
-	AccessMessageInMemoryMaxRatio int32 `key:"accessMessageInMemoryMaxRatio" default:"40" unit:"percent"`
+	AccessMessageInMemoryMaxRatio int32 `key:"accessMessageInMemoryMaxRatio" default:"40" unit:"percent" min:"1" max:"100"`
 	// Most messages of a query by key.
-	MaxMsgsNumBatch int32 `key:"maxMsgsNumBatch" default:"64" live:"true"`
+	MaxMsgsNumBatch int32 `key:"maxMsgsNumBatch" default:"64" min:"1" max:"10000" live:"true"`
 	// Most messages of a query by unique key, whatever it asks for.
-	DefaultQueryMaxNum int32 `key:"defaultQueryMaxNum" default:"32" live:"true"`
+	DefaultQueryMaxNum int32 `key:"defaultQueryMaxNum" default:"32" min:"1" max:"10000" live:"true"`
 }
 
-// validate returns an error that names the first key whose value makes no sense. fileSize is that of the log's files.
-func (o *KeepOptions) validate(fileSize int64) error {
-	const most = 1 << 62
-	for _, n := range []struct {
-		key      string
-		value    int64
-		min, max int64
-	}{
-		{"fileReservedTime", int64(o.FileReservedTime), 0, 1 << 20},
-		{"diskMaxUsedSpaceRatio", int64(o.DiskMaxUsedSpaceRatio), 1, 100},
-		{"diskSpaceCleanForciblyRatio", int64(o.DiskSpaceCleanForciblyRatio), 1, 100},
-		{"diskSpaceWarningLevelRatio", int64(o.DiskSpaceWarningLevelRatio), 1, 100},
-		{"deleteFileBatchMax", int64(o.DeleteFileBatchMax), 1, 1 << 20},
-		{"deleteCommitLogFilesInterval", int64(o.DeleteCommitLogFilesInterval), 0, 10_000},
-		{"minFreeDiskSpace", o.MinFreeDiskSpace, 0, 1 << 60},
-		{"maxTransferBytesOnMessageInMemory", int64(o.MaxTransferBytesOnMessageInMemory), 1, 128 << 20},
-		{"maxTransferCountOnMessageInMemory", int64(o.MaxTransferCountOnMessageInMemory), 1, 100_000},
-		{"maxTransferBytesOnMessageInDisk", int64(o.MaxTransferBytesOnMessageInDisk), 1, 128 << 20},
-		{"maxTransferCountOnMessageInDisk", int64(o.MaxTransferCountOnMessageInDisk), 1, 100_000},
-		{"maxFilterMessageSize", int64(o.MaxFilterMessageSize), 1, 1 << 30},
-		{"accessMessageInMemoryMaxRatio", int64(o.AccessMessageInMemoryMaxRatio), 1, 100},
-		{"maxMsgsNumBatch", int64(o.MaxMsgsNumBatch), 1, 10_000},
-		{"defaultQueryMaxNum", int64(o.DefaultQueryMaxNum), 1, 10_000},
-	} {
-		if n.value < n.min || n.value > n.max {
-			return fmt.Errorf("%s: %d is out of range, want %d to %d", n.key, n.value, n.min, n.max)
-		}
-	}
-	if o.CleanFreeDiskSpace != 0 && (o.CleanFreeDiskSpace < o.MinFreeDiskSpace || o.CleanFreeDiskSpace > most) {
-		return fmt.Errorf("cleanFreeDiskSpace: %d must be 0 or at least minFreeDiskSpace, %d", o.CleanFreeDiskSpace, o.MinFreeDiskSpace)
+// check is Options.Check for these settings. fileSize is that of the log's files.
+func (o *KeepOptions) check(fileSize int64) error {
+	if o.CleanFreeDiskSpace != 0 && o.CleanFreeDiskSpace < o.MinFreeDiskSpace {
+		return conf.Misfit(o, "cleanFreeDiskSpace", "0 or at least minFreeDiskSpace, %d bytes", o.MinFreeDiskSpace)
 	}
 	if o.MaxStoreSize != 0 && o.MaxStoreSize < 2*fileSize {
-		return fmt.Errorf("maxStoreSize: %d must be 0 or at least twice mappedFileSizeCommitLog, %d", o.MaxStoreSize, fileSize)
+		return conf.Misfit(o, "maxStoreSize", "0 or at least twice mappedFileSizeCommitLog, %d bytes", 2*fileSize)
 	}
-	return o.retention().Check()
+	if o.retention().Check() != nil {
+		return conf.Misfit(o, "deleteWhen", "hours of the day from 00 to 23, separated by semicolons")
+	}
+	return nil
 }
 
 func (o *KeepOptions) retention() store.Retention {

@@ -60,17 +60,29 @@ func TestReserveTimeOfATopic(t *testing.T) {
 	}
 }
 
-func TestKeepOptionsAreChecked(t *testing.T) {
+func TestOptionsAreChecked(t *testing.T) {
 	for _, c := range []struct{ setting, want string }{
-		{"deleteWhen=4;25", `"25" is no hour`},
+		{"deleteWhen=4;25", "deleteWhen=4;25: want hours of the day from 00 to 23"},
 		{"maxStoreSize=2GB", ""},
-		{"maxStoreSize=2147483647", "at least twice mappedFileSizeCommitLog"},
-		{"minFreeDiskSpace=-1", "minFreeDiskSpace: -1 is out of range"},
+		{"maxStoreSize=2147483647", "maxStoreSize=2147483647: want 0 or at least twice mappedFileSizeCommitLog, 2147483648 bytes"},
+		{"minFreeDiskSpace=-1", "minFreeDiskSpace=-1: want a whole number from 0 to 1048576TB, or"},
 		{"cleanFreeDiskSpace=1GB", ""},
-		{"minFreeDiskSpace=2GB cleanFreeDiskSpace=1GB", "at least minFreeDiskSpace, 2147483648"},
-		{"diskSpaceWarningLevelRatio=0", "out of range, want 1 to 100"},
+		{"minFreeDiskSpace=2GB cleanFreeDiskSpace=1GB", "cleanFreeDiskSpace=1073741824: want 0 or at least minFreeDiskSpace, 2147483648 bytes"},
+		{"diskSpaceWarningLevelRatio=0", "diskSpaceWarningLevelRatio=0: want a whole number from 1 to 100 percent"},
 		{"durability=certain", "want fast, safe, strict"},
 		{"durability=strict", ""},
+		{"listenPort=0", ""},
+		{"listenPort=3", ""},
+		{"listenPort=2", "listenPort=2: want 0 or 3 to 65535: the port 2 below"},
+		{"brokerId=1", "brokerId=1: want 0: others are slaves"},
+		{"brokerRole=SLAVE", "brokerRole=SLAVE: want ASYNC_MASTER or SYNC_MASTER: replication is not in this release"},
+		{"brokerName=host.example.org", ""},
+		{"brokerName=a/b", "brokerName=a/b: want a name that is fit for a topic, dots aside: The specified topic: a/b, contains illegal"},
+		{"brokerName=..", "brokerName=..: want a name that is fit for a topic, dots aside: it has nothing but dots"},
+		{"brokerClusterName=", "brokerClusterName=: want a name that is fit for a topic, dots aside: The specified topic is blank."},
+		{"messageDelayLevel=1s;2x", "messageDelayLevel=1s;2x: want 1 to 1024 whole numbers with a unit s, m, h or d, such as 1s 10m: level 1 is \"1s;2x\""},
+		{fmt.Sprintf("defaultTopicQueueNums=%d", maxTopicQueues), ""},
+		{fmt.Sprintf("defaultTopicQueueNums=%d", maxTopicQueues+1), "defaultTopicQueueNums=65537: want a whole number from 1 to 65536"},
 		{"commitLogDirectIO=maybe", "commitLogDirectIO=maybe: want auto, on or off"},
 	} {
 		var o Options

@@ -1,10 +1,8 @@
 package broker
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
-	"math"
 	"net"
 	"net/netip"
 	"os"
@@ -14,6 +12,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/conf"
 	"github.com/skuamq/skua/internal/store"
 	"github.com/skuamq/skua/internal/wire"
 )
@@ -36,9 +35,9 @@ type Options struct {
 	// Address to listen on.
 	BindAddress string `key:"bindAddress" default:"0.0.0.0"`
 	// Port for clients; the port two below serves all but pulls. 0: a free one.
-	ListenPort int32 `key:"listenPort" default:"10911"`
+	ListenPort int32 `key:"listenPort" default:"10911" min:"0" max:"65535"`
 	// Port announced for replication; 0: one above listenPort.
-	HaListenPort int32 `key:"haListenPort" default:"0"`
+	HaListenPort int32 `key:"haListenPort" default:"0" min:"0" max:"65535"`
 	// File that the broker was configured from, into which settings are written that are changed over the network. Empty:
 	// they last until the broker stops.
 	BrokerConfigPath string `key:"brokerConfigPath" default:""`
@@ -47,11 +46,11 @@ type Options struct {
 
 	// What clients may do with the broker as a whole: the sum of 4 for reading and 2 for writing. Producers learn it with
 	// the route; without 2 only sends to ordered topics and messages sent back by consumers are refused.
-	BrokerPermission int32 `key:"brokerPermission" default:"6" live:"true"`
+	BrokerPermission int32 `key:"brokerPermission" default:"6" min:"0" max:"7" live:"true"`
 	// Whether a send to an unknown topic creates it after the template TBW102.
 	AutoCreateTopicEnable bool `key:"autoCreateTopicEnable" default:"true" live:"true"`
 	// Most queues of a topic that is created so.
-	DefaultTopicQueueNums int32 `key:"defaultTopicQueueNums" default:"8" live:"true"`
+	DefaultTopicQueueNums int32 `key:"defaultTopicQueueNums" default:"8" min:"1" max:"65536" live:"true"`
 	// Whether the topic named like the cluster can be read and written.
 	ClusterTopicEnable bool `key:"clusterTopicEnable" default:"true"`
 	// Whether the topic named like the broker can be read and written.
@@ -82,11 +81,11 @@ type Options struct {
 	// Whether a pull that finds nothing is held until a message arrives, as long as its client allows.
 	LongPollingEnable bool `key:"longPollingEnable" default:"true" live:"true"`
 	// How long it is held if longPollingEnable is off.
-	ShortPollingTimeMills int64 `key:"shortPollingTimeMills" default:"1000" live:"true" unit:"ms"`
+	ShortPollingTimeMills int64 `key:"shortPollingTimeMills" default:"1000" unit:"ms" min:"0" live:"true"`
 	// Most pulls that are held at a time; further ones are answered at once.
-	MaxHeldPulls int32 `key:"maxHeldPulls" default:"1000000"`
+	MaxHeldPulls int32 `key:"maxHeldPulls" default:"1000000" min:"0"`
 	// Most messages of one pull.
-	PullBatchMaxMessageCount int32 `key:"pullBatchMaxMessageCount" default:"160" live:"true"`
+	PullBatchMaxMessageCount int32 `key:"pullBatchMaxMessageCount" default:"160" min:"1" max:"100000" live:"true"`
 	// Whether consumers may be told to read from slaves.
 	SlaveReadEnable bool `key:"slaveReadEnable" default:"false" live:"true"`
 	// Whether pull consumers of the newer kind (LITE_PULL_MESSAGE) are served.
@@ -96,23 +95,23 @@ type Options struct {
 	// Whether resetting the offset of a group takes effect in the broker, without help of its consumers.
 	UseServerSideResetOffset bool `key:"useServerSideResetOffset" default:"true" live:"true"`
 	// How often consumer offsets are saved.
-	FlushConsumerOffsetInterval int32 `key:"flushConsumerOffsetInterval" default:"5000" unit:"ms"`
+	FlushConsumerOffsetInterval int32 `key:"flushConsumerOffsetInterval" default:"5000" unit:"ms" min:"1"`
 	// Updates of consumer offsets after which their data version grows by one.
-	ConsumerOffsetUpdateVersionStep int64 `key:"consumerOffsetUpdateVersionStep" default:"500"`
+	ConsumerOffsetUpdateVersionStep int64 `key:"consumerOffsetUpdateVersionStep" default:"500" min:"1"`
 
 	// Whether the members of a consumer group are told when one joins or leaves.
 	NotifyConsumerIdsChangedEnable bool `key:"notifyConsumerIdsChangedEnable" default:"true" live:"true"`
 	// A client that is silent for so long is forgotten and its connection closed.
-	ChannelExpiredTimeout int64 `key:"channelExpiredTimeout" default:"120000" unit:"ms"`
+	ChannelExpiredTimeout int64 `key:"channelExpiredTimeout" default:"120000" unit:"ms" min:"1" max:"1099511627776"`
 	// A connection that neither reads nor writes for so long is closed.
-	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s"`
+	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s" min:"1"`
 	// Most connections at a time on each port; 0: no limit.
-	MaxConnections int32 `key:"maxConnections" default:"0"`
+	MaxConnections int32 `key:"maxConnections" default:"0" min:"0"`
 
-	// How often the broker registers with its name servers; at least 10 s, at most 60 s.
+	// How often the broker registers with its name servers. Less than 10 s counts as 10 s, more than 60 s as 60 s.
 	RegisterNameServerPeriod int32 `key:"registerNameServerPeriod" default:"30000" live:"true" unit:"ms"`
 	// How long a name server may take to answer a registration.
-	RegisterBrokerTimeoutMills int32 `key:"registerBrokerTimeoutMills" default:"24000" live:"true" unit:"ms"`
+	RegisterBrokerTimeoutMills int32 `key:"registerBrokerTimeoutMills" default:"24000" unit:"ms" min:"1" live:"true"`
 	// Whether the broker registers even if the name server says that nothing changed.
 	ForceRegister bool `key:"forceRegister" default:"true" live:"true"`
 	// Whether registrations are compressed. That form loses the order and unit flags of topics.
@@ -120,11 +119,11 @@ type Options struct {
 	// Whether a slave may act as master; makes the broker send light heartbeats to its name servers.
 	EnableSlaveActingMaster bool `key:"enableSlaveActingMaster" default:"false"`
 	// How often light heartbeats are sent.
-	BrokerHeartbeatInterval int32 `key:"brokerHeartbeatInterval" default:"1000" unit:"ms"`
+	BrokerHeartbeatInterval int32 `key:"brokerHeartbeatInterval" default:"1000" unit:"ms" min:"1"`
 	// How long a name server waits for a light heartbeat before it takes the broker for dead.
-	BrokerNotActiveTimeoutMillis int64 `key:"brokerNotActiveTimeoutMillis" default:"10000" unit:"ms"`
+	BrokerNotActiveTimeoutMillis int64 `key:"brokerNotActiveTimeoutMillis" default:"10000" unit:"ms" min:"1"`
 	// How long a light heartbeat may take.
-	SendHeartbeatTimeoutMillis int32 `key:"sendHeartbeatTimeoutMillis" default:"1000" unit:"ms"`
+	SendHeartbeatTimeoutMillis int32 `key:"sendHeartbeatTimeoutMillis" default:"1000" unit:"ms" min:"1"`
 
 	// Directory of all files. Empty: store in the home directory.
 	StorePathRootDir string `key:"storePathRootDir" default:""`
@@ -134,22 +133,22 @@ type Options struct {
 	// With several directories in storePathCommitLog: those, separated by commas, that hold files but get no new ones.
 	ReadOnlyCommitLogStorePaths string `key:"readOnlyCommitLogStorePaths" default:""`
 	// Size of a commit log file.
-	MappedFileSizeCommitLog int32 `key:"mappedFileSizeCommitLog" default:"1073741824" unit:"bytes"`
+	MappedFileSizeCommitLog int32 `key:"mappedFileSizeCommitLog" default:"1073741824" unit:"bytes" min:"4096"`
 	// Where queue entries are kept. default: in RocketMQ's files, a folder for each queue. defaultRocksDB: all queues in one
 	// log of Skua's own, skua/shared, for very many queues. When it changes, the entries are moved at the start.
 	StoreType string `key:"storeType" default:"default" oneOf:"default defaultRocksDB"`
 	// Size of a consume queue file, a multiple of 20.
-	MappedFileSizeConsumeQueue int32 `key:"mappedFileSizeConsumeQueue" default:"6000000" unit:"bytes"`
+	MappedFileSizeConsumeQueue int32 `key:"mappedFileSizeConsumeQueue" default:"6000000" unit:"bytes" min:"20"`
 	// Size of a file of the queues of topics with queue.type=BatchCQ, a multiple of 46. The key is spelled as in Java.
-	MapperFileSizeBatchConsumeQueue int32 `key:"mapperFileSizeBatchConsumeQueue" default:"13800000" unit:"bytes"`
+	MapperFileSizeBatchConsumeQueue int32 `key:"mapperFileSizeBatchConsumeQueue" default:"13800000" unit:"bytes" min:"46"`
 	// Keep the store time and the filter bit map of messages beside their queue entries, in consumequeue_ext.
 	EnableConsumeQueueExt bool `key:"enableConsumeQueueExt" default:"false"`
 	// Length of each of these files. A directory must be opened with the length that it was made with.
-	MappedFileSizeConsumeQueueExt int32 `key:"mappedFileSizeConsumeQueueExt" default:"50331648" unit:"bytes"`
+	MappedFileSizeConsumeQueueExt int32 `key:"mappedFileSizeConsumeQueueExt" default:"50331648" unit:"bytes" min:"1024"`
 	// Slots of an index file.
-	MaxHashSlotNum int32 `key:"maxHashSlotNum" default:"5000000"`
+	MaxHashSlotNum int32 `key:"maxHashSlotNum" default:"5000000" min:"1"`
 	// Entries of an index file.
-	MaxIndexNum int32 `key:"maxIndexNum" default:"20000000"`
+	MaxIndexNum int32 `key:"maxIndexNum" default:"20000000" min:"2"`
 	// Whether messages are indexed by their keys.
 	MessageIndexEnable bool `key:"messageIndexEnable" default:"true"`
 	// Whether index files are written; without, as without messageIndexEnable, messages cannot be found by key.
@@ -167,14 +166,14 @@ type Options struct {
 	// takes them. It spares processor and memory; who reads such messages later than a moment reads the disk.
 	CommitLogDirectIO string `key:"commitLogDirectIO" default:"auto" oneOf:"auto on off"`
 	// How long a send waits for the disk in SYNC_FLUSH.
-	SyncFlushTimeout int32 `key:"syncFlushTimeout" default:"5000" unit:"ms"`
+	SyncFlushTimeout int32 `key:"syncFlushTimeout" default:"5000" unit:"ms" min:"1"`
 	// How long a send waits when the disk cannot keep up, before it is refused (SYSTEM_BUSY). Requests that arrived on the
 	// same connection wait behind it.
-	OsPageCacheBusyTimeOutMills int64 `key:"osPageCacheBusyTimeOutMills" default:"1000" unit:"ms"`
+	OsPageCacheBusyTimeOutMills int64 `key:"osPageCacheBusyTimeOutMills" default:"1000" unit:"ms" min:"1" max:"60000"`
 	// How often the commit log is written to disk in ASYNC_FLUSH.
-	FlushIntervalCommitLog int32 `key:"flushIntervalCommitLog" default:"500" unit:"ms"`
+	FlushIntervalCommitLog int32 `key:"flushIntervalCommitLog" default:"500" unit:"ms" min:"1"`
 	// Longest body of a message.
-	MaxMessageSize int32 `key:"maxMessageSize" default:"4194304" unit:"bytes"`
+	MaxMessageSize int32 `key:"maxMessageSize" default:"4194304" unit:"bytes" min:"1" max:"65472KB"`
 	// Whether bodies are checked when the commit log is recovered.
 	CheckCRCOnRecover bool `key:"checkCRCOnRecover" default:"true"`
 	// Give each record a checksum of all its bytes, as its last property.
@@ -184,12 +183,12 @@ type Options struct {
 	// Delays that messages can ask for by level, the first is level 1.
 	MessageDelayLevel string `key:"messageDelayLevel" default:"1s 5s 10s 30s 1m 2m 3m 4m 5m 6m 7m 8m 9m 10m 20m 30m 1h 2h"`
 	// How often the offsets of delayed messages are saved.
-	FlushDelayOffsetInterval int64 `key:"flushDelayOffsetInterval" default:"10000" unit:"ms"`
+	FlushDelayOffsetInterval int64 `key:"flushDelayOffsetInterval" default:"10000" unit:"ms" min:"1" max:"2147483647"`
 
 	KeepOptions
 
 	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
-	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" live:"true"`
+	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" min:"1" live:"true"`
 	// Whether such callers are answered in pages.
 	EnableSplitMetadata bool `key:"enableSplitMetadata" default:"true" live:"true"`
 
@@ -202,9 +201,8 @@ type Options struct {
 // storeShared is the storeType of the shared queue log.
 const storeShared = "defaultRocksDB"
 
-var errDots = errors.New("it has nothing but dots")
-
-// validate completes what is empty and returns an error that names the key of the first value which makes no sense.
+// validate completes what is empty and returns an error that names each key whose value does not fit, or the first that
+// makes no sense beside others.
 func (o *Options) validate() error {
 	if o.BrokerName == "" {
 		host, err := os.Hostname()
@@ -232,68 +230,40 @@ func (o *Options) validate() error {
 	if o.BrokerIP2 == "" {
 		o.BrokerIP2 = o.BrokerIP1
 	}
-	for _, name := range []string{o.BrokerName, o.BrokerClusterName} {
-		// A topic is named like each, with a directory of its name. Host names have dots, which other topics may not.
-		if err := skua.ValidateTopic(strings.ReplaceAll(name, ".", "-")); err != nil || strings.Trim(name, ".") == "" {
-			return fmt.Errorf("brokerName, brokerClusterName: %q must be fit to name a topic: %w", name, cmp.Or(err, errDots))
-		}
-	}
-	return o.validateValues()
+	return conf.Check(o)
 }
 
-func (o *Options) validateValues() error {
-	for _, n := range []struct {
-		key      string
-		value    int64
-		min, max int64
-	}{
-		{"brokerId", o.BrokerID, 0, 1 << 31},
-		{"listenPort", int64(o.ListenPort), 0, 65535},
-		{"brokerPermission", int64(o.BrokerPermission), 0, 7},
-		{"defaultTopicQueueNums", int64(o.DefaultTopicQueueNums), 1, maxTopicQueues},
-		{"pullBatchMaxMessageCount", int64(o.PullBatchMaxMessageCount), 1, 100_000},
-		{"flushConsumerOffsetInterval", int64(o.FlushConsumerOffsetInterval), 1, 1 << 31},
-		{"flushDelayOffsetInterval", o.FlushDelayOffsetInterval, 1, 1 << 31},
-		{"consumerOffsetUpdateVersionStep", o.ConsumerOffsetUpdateVersionStep, 1, 1 << 31},
-		{"channelExpiredTimeout", o.ChannelExpiredTimeout, 1, 1 << 40},
-		{"brokerHeartbeatInterval", int64(o.BrokerHeartbeatInterval), 1, 1 << 31},
-		{"splitMetadataSize", int64(o.SplitMetadataSize), 1, 1 << 31},
-		{"maxHeldPulls", int64(o.MaxHeldPulls), 0, 1 << 31},
-		{"osPageCacheBusyTimeOutMills", o.OsPageCacheBusyTimeOutMills, 1, 60_000},
-		{"syncFlushTimeout", int64(o.SyncFlushTimeout), 1, 1 << 31},
-		{"mappedFileSizeCommitLog", int64(o.MappedFileSizeCommitLog), 4096, math.MaxInt32},
-		{"mappedFileSizeConsumeQueue", int64(o.MappedFileSizeConsumeQueue), 20, math.MaxInt32},
-		{"mappedFileSizeConsumeQueueExt", int64(o.MappedFileSizeConsumeQueueExt), 1024, math.MaxInt32},
-		{"maxHashSlotNum", int64(o.MaxHashSlotNum), 1, math.MaxInt32},
-		{"maxIndexNum", int64(o.MaxIndexNum), 2, math.MaxInt32},
-	} {
-		if n.value < n.min || n.value > n.max {
-			return fmt.Errorf("%s: %d is out of range, want %d to %d", n.key, n.value, n.min, n.max)
-		}
+// Check returns an error for the first value that fits its tags and still makes no sense. What validate completes may be
+// empty.
+func (o *Options) Check() error {
+	const name = "a name that is fit for a topic, dots aside: %v"
+	if err := checkName(o.BrokerClusterName); err != nil {
+		return conf.Misfit(o, "brokerClusterName", name, err)
 	}
-	if (o.ListenPort > 0) && o.ListenPort < 3 {
-		return fmt.Errorf("listenPort: %d leaves no room for the port two below it", o.ListenPort)
+	if err := checkName(o.BrokerName); err != nil && o.BrokerName != "" {
+		return conf.Misfit(o, "brokerName", name, err)
 	}
-	if o.BrokerRole == "SLAVE" || o.BrokerID != 0 {
-		return fmt.Errorf("brokerRole: %s with brokerId %d is a slave; replication is not in this release, use brokerId=0 and brokerRole=ASYNC_MASTER", o.BrokerRole, o.BrokerID)
+	switch {
+	case o.ListenPort > 0 && o.ListenPort <= fastPortBelow:
+		return conf.Misfit(o, "listenPort", "0 or %d to 65535: the port %d below serves, too", fastPortBelow+1, fastPortBelow)
+	case o.BrokerID != 0:
+		return conf.Misfit(o, "brokerId", "0: others are slaves, and replication is not in this release")
+	case o.BrokerRole == "SLAVE":
+		return conf.Misfit(o, "brokerRole", "ASYNC_MASTER or SYNC_MASTER: replication is not in this release")
 	}
-	if o.BrokerRole != "ASYNC_MASTER" && o.BrokerRole != "SYNC_MASTER" {
-		return fmt.Errorf("brokerRole: %q, want ASYNC_MASTER or SYNC_MASTER", o.BrokerRole)
+	if _, err := parseDelayLevels(o.MessageDelayLevel); err != nil {
+		return conf.Misfit(o, "messageDelayLevel", "1 to %d whole numbers with a unit s, m, h or d, such as 1s 10m: %v", maxDelayLevels, err)
 	}
-	if o.Durability != "" && o.Presets() == nil {
-		return fmt.Errorf("durability: %q, want fast, safe, strict or nothing", o.Durability)
+	return o.KeepOptions.check(int64(o.MappedFileSizeCommitLog))
+}
+
+// checkName returns nil if a broker or cluster can have the name. A topic is named like each, with a directory of its
+// name. Host names have dots, which other topics may not.
+func checkName(name string) error {
+	if name != "" && strings.Trim(name, ".") == "" {
+		return errors.New("it has nothing but dots")
 	}
-	if o.FlushDiskType != "ASYNC_FLUSH" && o.FlushDiskType != "SYNC_FLUSH" {
-		return fmt.Errorf("flushDiskType: %q, want ASYNC_FLUSH or SYNC_FLUSH", o.FlushDiskType)
-	}
-	if o.StoreType != "default" && o.StoreType != storeShared {
-		return fmt.Errorf("storeType: %q, want default or %s", o.StoreType, storeShared)
-	}
-	if err := o.KeepOptions.validate(int64(o.MappedFileSizeCommitLog)); err != nil {
-		return err
-	}
-	_, err := parseDelayLevels(o.MessageDelayLevel)
-	return err
+	return skua.ValidateTopic(strings.ReplaceAll(name, ".", "-"))
 }
 
 // store is the part of the options that the store acts on.

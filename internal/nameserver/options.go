@@ -2,7 +2,6 @@ package nameserver
 
 import (
 	"cmp"
-	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -15,7 +14,7 @@ type Options struct {
 	// Address to listen on.
 	BindAddress string `key:"bindAddress" default:"0.0.0.0"`
 	// Port to listen on; 0 picks a free one.
-	ListenPort int32 `key:"listenPort" default:"9876"`
+	ListenPort int32 `key:"listenPort" default:"9876" min:"0" max:"65535"`
 	// File of the KV table, which holds the configuration of ordered topics.
 	KVConfigPath string `key:"kvConfigPath" default:"${user.home}/namesrv/kvConfig.json"`
 	// File that changes over the network are written to; empty: they are lost at the next start. With -c it is that
@@ -28,7 +27,7 @@ type Options struct {
 	// Whether brokers are told the configuration of ordered topics when they register.
 	ReturnOrderTopicConfigToBroker bool `key:"returnOrderTopicConfigToBroker" default:"true" live:"true"`
 	// How often brokers that give no sign of life are looked for.
-	ScanNotActiveBrokerInterval int64 `key:"scanNotActiveBrokerInterval" default:"5000" unit:"ms"`
+	ScanNotActiveBrokerInterval int64 `key:"scanNotActiveBrokerInterval" default:"5000" unit:"ms" min:"1" max:"2147483647"`
 	// Whether routes show the lowest slave of a broker without master as its master, for reading.
 	SupportActingMaster bool `key:"supportActingMaster" default:"false" live:"true"`
 	// Whether the list of all topics is given out.
@@ -40,28 +39,15 @@ type Options struct {
 	// Whether routes are refused for a while after the start, until all brokers have had time to register.
 	NeedWaitForService bool `key:"needWaitForService" default:"false" live:"true"`
 	// How long needWaitForService refuses routes.
-	WaitSecondsForService int32 `key:"waitSecondsForService" default:"45" unit:"s" live:"true"`
+	WaitSecondsForService int32 `key:"waitSecondsForService" default:"45" unit:"s" min:"0" live:"true"`
 	// Whether a topic that is absent from a broker's registration is removed from that broker's routes. Brokers must
 	// then not split their registrations.
 	DeleteTopicWithBrokerRegistration bool `key:"deleteTopicWithBrokerRegistration" default:"false" live:"true"`
 	// Connections that neither read nor write for so long are closed.
-	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s"`
+	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s" min:"1"`
 
 	// TLS is the TLS side of the port; nil: plain only. It has no key: tls.properties configures it.
 	TLS *wire.TLS
-}
-
-// check tells which option cannot work.
-func (o *Options) check() error {
-	switch {
-	case o.ListenPort < 0 || o.ListenPort > 65535:
-		return fmt.Errorf("listenPort=%d is no port: choose one of 1 to 65535, or 0 for a free one", o.ListenPort)
-	case o.ScanNotActiveBrokerInterval <= 0:
-		return fmt.Errorf("scanNotActiveBrokerInterval=%d is no interval: choose a number of ms above 0", o.ScanNotActiveBrokerInterval)
-	case o.ServerChannelMaxIdleTimeSeconds <= 0:
-		return fmt.Errorf("serverChannelMaxIdleTimeSeconds=%d is no time: choose a number of seconds above 0", o.ServerChannelMaxIdleTimeSeconds)
-	}
-	return nil
 }
 
 func (o *Options) rules() Rules {

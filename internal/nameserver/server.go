@@ -17,6 +17,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/conf"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -50,7 +51,7 @@ const maxDials = 64
 
 // New returns a name server that listens, but does not accept yet: its KV table is read and its port is bound.
 func New(o Options, log *slog.Logger) (*Server, error) {
-	if err := o.check(); err != nil {
+	if err := conf.Check(&o); err != nil {
 		return nil, err
 	}
 	o.KVConfigPath, o.ConfigStorePath = expand(o.KVConfigPath), expand(o.ConfigStorePath)

@@ -365,6 +365,7 @@ func TestConfig(t *testing.T) {
 		{"listenPort=1\n", command.StatusNoPermission, "listenPort cannot be changed while the server runs"},
 		{"enableAllTopicLists=true\n", command.StatusNoPermission, "enableAllTopicLists is no option"},
 		{"supportActingMaster=perhaps\n", command.StatusSystemError, "want true or false"},
+		{"waitSecondsForService=-1\n", command.StatusSystemError, "waitSecondsForService=-1: want a whole number from 0 to 2147483647 s"},
 	}
 	for _, tt := range tests {
 		f := call(t, client, command.UpdateNamesrvConfig, nil, []byte(tt.change))
@@ -495,8 +496,8 @@ func TestOptionsAreChecked(t *testing.T) {
 		change func(*Options)
 		want   string
 	}{
-		{func(o *Options) { o.ListenPort = 70000 }, "listenPort=70000 is no port"},
-		{func(o *Options) { o.ScanNotActiveBrokerInterval = 0 }, "scanNotActiveBrokerInterval=0"},
+		{func(o *Options) { o.ListenPort = 70000 }, "listenPort=70000: want a whole number from 0 to 65535"},
+		{func(o *Options) { o.ScanNotActiveBrokerInterval = 0 }, "scanNotActiveBrokerInterval=0: want a whole number from 1 to 2147483647 ms"},
 		{func(o *Options) { o.ServerChannelMaxIdleTimeSeconds = -1 }, "serverChannelMaxIdleTimeSeconds=-1"},
 		{func(o *Options) { o.ListenPort = int32(port) }, fmt.Sprintf("port %d is in use by another program", port)},
 		{func(o *Options) { o.BindAddress = "no such host" }, "no such host"},

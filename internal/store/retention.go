@@ -35,7 +35,7 @@ func (r Retention) withDefaults() (Retention, error) {
 	return r, err
 }
 
-// Check returns an error that names the key whose value makes no sense.
+// Check returns an error if DeleteWhen is no list of hours.
 func (r Retention) Check() error {
 	_, err := r.withDefaults()
 	return err

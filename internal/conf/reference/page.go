@@ -32,7 +32,8 @@ keys and defaults. A later line of this list wins over an earlier one:
 
 ` + "`skua broker -c broker.conf -p`" + ` prints every key with its value and where that came from, and ends; ` + "`skua namesrv -p`" + ` likewise.
 
-- A value that does not fit its key stops the start; the message names file, line, key and value.
+- A value that does not fit its key stops the start; the message names file, line, key and value, and says what would do. Numbers
+  under *values* count in the unit of the default.
 - An unknown key is a warning that names the nearest known key. A key that is set twice is a warning, too; the last one
   counts. With ` + "`--strict-config`" + ` both stop the start.
 - The other keys of RocketMQ 5.5.0 are accepted without effect; when one is set, the log says why. The lists at the end have all
@@ -54,8 +55,8 @@ var sections = []struct {
 
 // setting is one key of a struct.
 type setting struct {
-	key, fallback, unit, doc string
-	live                     bool
+	key, fallback, unit, values, doc string
+	live                             bool
 }
 
 // page returns the reference page for the module at root.
@@ -68,7 +69,7 @@ func page(root string) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", s.dir, err)
 		}
-		fmt.Fprintf(&b, "\n## %s\n\n| key | default | meaning |\n|---|---|---|\n", s.title)
+		fmt.Fprintf(&b, "\n## %s\n\n| key | default | values | meaning |\n|---|---|---|---|\n", s.title)
 		own[s.role] = map[string]bool{}
 		for _, st := range settings {
 			b.WriteString(st.row())
@@ -99,7 +100,21 @@ func (s setting) row() string {
 	if s.live {
 		meaning += " *live*"
 	}
-	return fmt.Sprintf("| %s | %s | %s |\n", s.key, strings.TrimSpace(fallback), strings.ReplaceAll(meaning, "|", `\|`))
+	return fmt.Sprintf("| %s | %s | %s | %s |\n", s.key, strings.TrimSpace(fallback), s.values, strings.ReplaceAll(meaning, "|", `\|`))
+}
+
+// values says what a key takes by its tags: "1 to 100", "auto, on, off", or nothing.
+func values(tag reflect.StructTag) string {
+	low, high := tag.Get("min"), tag.Get("max")
+	switch {
+	case low != "" && high != "":
+		return low + " to " + high
+	case low != "":
+		return "at least " + low
+	case high != "":
+		return "at most " + high
+	}
+	return strings.Join(strings.Fields(tag.Get("oneOf")), ", ")
 }
 
 // read returns the settings of a struct type in the package in dir.
@@ -158,7 +173,8 @@ func collect(structs map[string]*ast.StructType, typeName string) ([]setting, er
 		if doc == "" {
 			errs = append(errs, fmt.Errorf("the field of %s has no comment above it", key))
 		}
-		all = append(all, setting{key: key, fallback: tag.Get("default"), unit: tag.Get("unit"), doc: doc, live: tag.Get("live") == "true"})
+		all = append(all, setting{key: key, fallback: tag.Get("default"), unit: tag.Get("unit"), values: values(tag),
+			doc: doc, live: tag.Get("live") == "true"})
 	}
 	return all, errors.Join(errs...)
 }
