@@ -195,7 +195,7 @@ func (b *Broker) wireOptions(o *Options, h wire.Handler) wire.Options {
 		Closed:      b.connectionClosed,
 		Log:         b.log,
 		TLS:         o.TLS,
-		IdleTimeout: time.Duration(o.ServerChannelMaxIdleTimeSeconds) * time.Second,
+		IdleTimeout: wire.IdleAfter(o.ServerChannelMaxIdleTimeSeconds),
 		MaxConns:    int(o.MaxConnections),
 	}
 }

@@ -103,8 +103,8 @@ type Options struct {
 	NotifyConsumerIdsChangedEnable bool `key:"notifyConsumerIdsChangedEnable" default:"true" live:"true"`
 	// A client that is silent for so long is forgotten and its connection closed.
 	ChannelExpiredTimeout int64 `key:"channelExpiredTimeout" default:"120000" unit:"ms" min:"1" max:"1099511627776"`
-	// A connection that neither reads nor writes for so long is closed.
-	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s" min:"1"`
+	// A connection that neither reads nor writes for so long is closed. 0: never.
+	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s" min:"0"`
 	// Most connections at a time on each port; 0: no limit.
 	MaxConnections int32 `key:"maxConnections" default:"0" min:"0"`
 

@@ -43,8 +43,8 @@ type Options struct {
 	// Whether a topic that is absent from a broker's registration is removed from that broker's routes. Brokers must
 	// then not split their registrations.
 	DeleteTopicWithBrokerRegistration bool `key:"deleteTopicWithBrokerRegistration" default:"false" live:"true"`
-	// Connections that neither read nor write for so long are closed.
-	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s" min:"1"`
+	// Connections that neither read nor write for so long are closed. 0: never.
+	ServerChannelMaxIdleTimeSeconds int32 `key:"serverChannelMaxIdleTimeSeconds" default:"120" unit:"s" min:"0"`
 
 	// TLS is the TLS side of the port; nil: plain only. It has no key: tls.properties configures it.
 	TLS *wire.TLS

@@ -72,7 +72,7 @@ func New(o Options, log *slog.Logger) (*Server, error) {
 		Closed:      s.closed,
 		Log:         log,
 		TLS:         o.TLS,
-		IdleTimeout: time.Duration(o.ServerChannelMaxIdleTimeSeconds) * time.Second,
+		IdleTimeout: wire.IdleAfter(o.ServerChannelMaxIdleTimeSeconds),
 	})
 	s.peers = wire.NewPool(wire.Options{Log: log, TLS: o.TLS.ForDialing()})
 	return s, nil

@@ -95,12 +95,20 @@ type Options struct {
 	Log          *slog.Logger  // nil: none
 	TLS          *TLS          // nil: plain only. A server with it takes TLS on the same port; a pool dials TLS
 	Encoding     Encoding      // of requests that this side sends; codes that Compact cannot carry go as JSON
-	IdleTimeout  time.Duration // 120 s; closes a connection that neither reads nor writes
+	IdleTimeout  time.Duration // 120 s; closes a connection that neither reads nor writes; see IdleAfter
 	WriteTimeout time.Duration // 10 s; closes a connection whose peer takes nothing
 	DialTimeout  time.Duration // 3 s, TLS handshake included; pool only
 	MaxFrame     int           // bytes; MaxFrame
 	MaxConns     int           // server only; 0: no limit
 	MaxPending   int           // requests of ours in flight on one connection; 65535
+}
+
+// IdleAfter is the IdleTimeout of Java's setting in seconds, in which 0 stands for never: a hundred years.
+func IdleAfter(seconds int32) time.Duration {
+	if seconds == 0 {
+		return 100 * 365 * 24 * time.Hour
+	}
+	return time.Duration(seconds) * time.Second
 }
 
 func (o Options) withDefaults() Options {

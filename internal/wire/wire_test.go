@@ -313,3 +313,18 @@ func TestIdle(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestNeverIdle: a connection that may idle for ever is not closed at once, as it would be if the deadline overflowed.
+func TestNeverIdle(t *testing.T) {
+	if got := wire.IdleAfter(7); got != 7*time.Second {
+		t.Errorf("IdleAfter(7) = %v", got)
+	}
+	_, addr := serve(t, wire.Options{Handler: echo, IdleTimeout: wire.IdleAfter(0)})
+	p := wire.NewPool(wire.Options{IdleTimeout: wire.IdleAfter(0)})
+	t.Cleanup(func() { p.Close() })
+	for range 2 {
+		if _, err := p.Call(soon(t), addr, &wire.Request{}); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
