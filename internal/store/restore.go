@@ -146,11 +146,12 @@ func (q *Queue) cut(off int64) error {
 	off = q.baseOf(off)
 	q.min.Store(min(off, q.min.Load()))
 	if off < q.flushed {
+		begin := q.begin() // which an empty shelf no longer tells
 		q.tail = nil
 		if err := q.shelf.truncate(off); err != nil {
 			return fmt.Errorf("store: %w", err)
 		}
-		q.setEnd(max(off, q.begin()))
+		q.setEnd(max(off, begin))
 		return q.settleExtension()
 	}
 	q.tail = q.tail[:(off-q.tailFrom)*layout.UnitSize]
