@@ -79,3 +79,19 @@ func FuzzChunk(f *testing.F) {
 		}
 	})
 }
+
+func FuzzDeletions(f *testing.F) {
+	f.Add(AppendDeletion(AppendDeletion(nil, "T", Deletion{End: 5, Time: 7}), "U", Deletion{End: 9, Time: 8}))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		notes, n := Deletions(b)
+		if n > len(b) || len(notes) > n/chunkHead {
+			t.Fatalf("%d notes in %d of %d bytes", len(notes), n, len(b))
+		}
+		for topic, d := range notes {
+			again, _ := Deletions(AppendDeletion(nil, topic, d))
+			if again[topic] != d {
+				t.Fatalf("%+v of %q is read as %+v", d, topic, again)
+			}
+		}
+	})
+}

@@ -17,6 +17,7 @@
 //	skua/queues/<20 digits>                   Chunk
 //	skua/shared/<20 digits>                   Chunk, with the entries of all queues
 //	skua/shared.0, skua/shared.1              Chunk; where the queues end in it
+//	skua/deleted                              Deletion
 package layout
 
 // Names in a store directory.
@@ -37,6 +38,7 @@ const (
 	CheckpointFile     = "checkpoint" // in OwnDir
 	JournalDir         = "queues"     // in OwnDir
 	SharedDir          = "shared"     // in OwnDir
+	DeletedFile        = "deleted"    // in OwnDir
 )
 
 // SharedStates are the files in OwnDir, used in turns, that tell where queues end in SharedDir.

@@ -22,8 +22,8 @@ func (s *Store) writeCheckpoints(durably bool) error {
 		j.Log = s.java.Log
 	}
 	j.MasterFlushed, j.Confirm = s.java.MasterFlushed, s.java.Confirm
-	return errors.Join(overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode(), durably),
-		overwrite(s.o.Faults, filepath.Join(s.o.Dir, layout.JavaCheckpointFile), j.Encode(), false))
+	return errors.Join(overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode(), 0, durably),
+		overwrite(s.o.Faults, filepath.Join(s.o.Dir, layout.JavaCheckpointFile), j.Encode(), 0, false))
 }
 
 // checkpointLocked tells how far everything is, to one who holds flusher.mu.
@@ -33,8 +33,8 @@ func (s *Store) checkpointLocked() layout.Checkpoint {
 		Indexed: s.index.position()}
 }
 
-// overwrite writes a small file in place, so that a full disk cannot keep it from being updated.
-func overwrite(faults segment.Faults, path string, b []byte, durably bool) error {
+// overwrite writes a small file in place, from off on, so that a full disk cannot keep it from being updated.
+func overwrite(faults segment.Faults, path string, b []byte, off int64, durably bool) error {
 	if err := faults.Changing("create", path); err != nil {
 		return err
 	}
@@ -42,7 +42,7 @@ func overwrite(faults segment.Faults, path string, b []byte, durably bool) error
 	if err != nil {
 		return err
 	}
-	if err := faults.WriteAt(f, b, 0); err != nil {
+	if err := faults.WriteAt(f, b, off); err != nil {
 		f.Close()
 		return err
 	}

@@ -49,6 +49,9 @@
 //   - Shared log of queues (storeType=defaultRocksDB). The chunks of a flush are followed by a mark, which names the place
 //     in the log before which all entries are there, and tells a start from where to read the log. Chunks that are not whole,
 //     and all behind them, are cut off; entries that go with them are in front of no mark that is left.
+//   - Notes of deleted topics. One is on disk before the first entry goes, and says that all records of the topic before the end
+//     of the log at that moment stay without entries; the start goes on where a deletion was broken off. A start makes the notes
+//     end where the log ends, before anything is appended.
 //   - Batch queues and extensions. Their entries go to files with each flush, never to the journal. An extension is
 //     written before the entry that tells its address; an entry without it is made again. With extensions there is no
 //     journal, and a start after a kill reads from synced.

@@ -9,6 +9,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/skuamq/skua/internal/layout"
 )
 
 // failer makes one call to the disk fail, or all from it on.
@@ -44,8 +46,8 @@ func (f *failer) fatal() bool {
 	return slices.ContainsFunc(f.failed, func(call string) bool {
 		op, path, _ := strings.Cut(call, " ")
 		switch op {
-		case "sync", "syncfs":
-			return !strings.Contains(path, "checkpoint")
+		case "sync", "syncfs": // notes of deleted topics may be given up, as checkpoints
+			return !strings.Contains(path, "checkpoint") && !strings.Contains(path, "deleted") && !strings.HasSuffix(path, layout.OwnDir)
 		case "write":
 			return f.err == syscall.EIO && (strings.Contains(path, "commitlog/") || strings.Contains(path, "consumequeue/"))
 		}

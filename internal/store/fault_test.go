@@ -218,7 +218,7 @@ func TestDamageInTheMiddle(t *testing.T) {
 		t.Fatal("no checkpoint")
 	}
 	c.Written, c.Synced = layout.Position{}, layout.Position{}
-	if err := overwrite(o.Faults, path, c.Encode(), false); err != nil {
+	if err := overwrite(o.Faults, path, c.Encode(), 0, false); err != nil {
 		t.Fatal(err)
 	}
 	victim := filepath.Join(o.Dir, "commitlog", fmt.Sprintf("%020d", o.SegmentSize))

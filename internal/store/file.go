@@ -111,7 +111,7 @@ func (s *Store) flushQueues(dirty []*Queue, target layout.Position) error {
 func (s *Store) noteWritten(dirty int) {
 	if s.journal != nil && dirty > s.o.pace.few {
 		c := s.checkpointLocked()
-		_ = overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode(), false) // the end of the cycle writes it again, and reports
+		_ = overwrite(s.o.Faults, s.own(layout.CheckpointFile), c.Encode(), 0, false) // the end of the cycle writes it again, and reports
 	}
 }
 

@@ -49,6 +49,9 @@ func (s *Store) recover() error {
 	if r.own, r.ownOK, err = s.readCheckpoints(); err != nil {
 		return err
 	}
+	if err := s.readDeletions(); err != nil {
+		return err
+	}
 	if err := r.openStaged(); err != nil {
 		return err
 	}
@@ -328,6 +331,9 @@ func (r *recovery) settle() error {
 	if err != nil {
 		return err
 	}
+	if err := r.finishDeletions(); err != nil {
+		return err
+	}
 	if n := cut.Load(); n > 0 {
 		s.o.Log.Warn("queues pointed behind the end of the commit log and were cut", "queues", n, "end", end)
 	}
@@ -347,6 +353,9 @@ func (r *recovery) begin() error {
 	l.reserved.Store(end)
 	l.base = end
 	begin, _ := l.run.Bounds()
+	if err := s.settleDeletions(begin, end); err != nil {
+		return err
+	}
 	l.durable.Store(max(begin, min(r.own.Durable.End, end)))
 	if s.o.SyncFlush {
 		if _, err := l.sync(); err != nil {

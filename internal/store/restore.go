@@ -30,6 +30,9 @@ func (s *Store) restore(m *record.Message) error {
 	if !m.Queued() || !layout.Storable(string(m.Topic)) || m.QueueID < 0 {
 		return nil
 	}
+	if s.deletions.covers(m) {
+		return nil
+	}
 	q := s.queues.find(m.Topic, m.QueueID)
 	if q == nil {
 		topic := string(m.Topic)

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
@@ -39,7 +40,7 @@ var update = flag.Bool("update", false, "write what the scenarios say into testd
 //	other-broker TOPIC QUEUE N    a broker that does not know skua/ appends N messages, and stops
 //	queue TOPIC QUEUE        says what the queue holds
 //	query TOPIC KEY          says at which queue offsets a key is found
-//	delete TOPIC
+//	delete TOPIC             what is appended to it from then on is numbered from 0 again
 type scenario struct {
 	t       *testing.T
 	o       Options
@@ -163,6 +164,7 @@ func (c *scenario) do(command string, args []string) {
 		c.otherBroker(args)
 	case "delete":
 		c.check(c.s.DeleteTopic(args[0]))
+		maps.DeleteFunc(c.sent, func(queue string, _ int) bool { return strings.HasPrefix(queue, args[0]+"/") })
 	case "queue":
 		c.tellQueue(args)
 	case "query":

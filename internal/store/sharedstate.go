@@ -32,7 +32,7 @@ func (s *Store) tellShared() error {
 	}
 	b = (&layout.Chunk{Kind: layout.ChunkWhole, First: turn}).Append(b)
 	path := s.own(layout.SharedStates()[turn%2])
-	if err := overwrite(s.o.Faults, path, b, true); err != nil {
+	if err := overwrite(s.o.Faults, path, b, 0, true); err != nil {
 		return err
 	}
 	if err := s.o.Faults.SyncDir(s.own("")); err != nil {

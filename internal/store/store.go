@@ -32,12 +32,13 @@ type Store struct {
 	session   layout.Session
 	java      layout.JavaCheckpoint // as found at the start
 
-	queues  queueTable
-	dirty   []*Queue // queues with entries that are not in files; guarded by log.mu
-	pending pendingList
-	waiters waiterList
-	busy    bell // rung when anything was appended
-	readers bell // rung when somebody reads the files of the log
+	queues    queueTable
+	deletions deletions
+	dirty     []*Queue // queues with entries that are not in files; guarded by log.mu
+	pending   pendingList
+	waiters   waiterList
+	busy      bell // rung when anything was appended
+	readers   bell // rung when somebody reads the files of the log
 
 	extended bool // queues that are found may have extensions
 
@@ -226,14 +227,19 @@ func (s *Store) DeleteTopic(topic string) error {
 	s.forgetTally()
 	s.flusher.mu.Lock() // nothing is being flushed, of queues that are made again neither
 	defer s.flusher.mu.Unlock()
-	qs := s.queues.drop(topic)
 	s.log.mu.Lock()
+	qs := s.queues.drop(topic)
+	note := layout.Deletion{End: s.log.end.Load(), Time: s.log.mu.lastTime}
 	for _, q := range qs {
 		q.deleted = true
 		q.visible.Store(0)
 		q.min.Store(0)
 	}
 	s.log.mu.Unlock()
+	if err := s.noteDeletion(topic, note); err != nil {
+		s.o.Log.Warn("deletion of a topic cannot be noted; should its queues ever be made again from the log, its messages come back", "topic",
+			topic, "err", err)
+	}
 	var errs []error
 	for _, q := range qs {
 		errs = append(errs, q.remove())
