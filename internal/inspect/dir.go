@@ -1,7 +1,6 @@
 package inspect
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -9,7 +8,6 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/skuamq/skua/internal/fastjson"
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/segment"
 )
@@ -41,8 +39,8 @@ type Dir struct {
 	pending   map[string]map[int32]*pending // entries that Skua's journal of queues has, by topic and queue
 	shared    bool                          // they are all entries of queues, from the shared queue log
 	lastStart int64                         // start of the last file of the log that has something
-	topics    map[string]bool               // those in topics.json, nil if it cannot be read
-	delays    []int64                       // ms by level, from 0
+	topics    topics
+	delays    []int64 // ms by level, from 0
 }
 
 // Open looks at the store in path. The error tells why it is none.
@@ -83,7 +81,9 @@ func Open(path string, o Options) (*Dir, error) {
 	if err := d.findLast(); err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
-	d.readTopics()
+	if err := d.readTopics(); err != nil {
+		return nil, err
+	}
 	return d, nil
 }
 
@@ -124,26 +124,6 @@ func (d *Dir) readFile(names ...string) ([]byte, error) {
 		return nil, fmt.Errorf("store: %w", err)
 	}
 	return append([]byte{}, b...), nil
-}
-
-// readTopics learns the names of topics, to tell records of deleted ones from lost queues.
-func (d *Dir) readTopics() {
-	for _, name := range []string{"topics.json", "topics.json.bak"} {
-		b, err := d.readFile(layout.ConfigDir, name)
-		if err != nil || b == nil {
-			continue
-		}
-		var c struct {
-			TopicConfigTable map[string]json.RawMessage `json:"topicConfigTable"`
-		}
-		if fastjson.Unmarshal(b, &c) == nil && c.TopicConfigTable != nil {
-			d.topics = make(map[string]bool, len(c.TopicConfigTable))
-			for t := range c.TopicConfigTable {
-				d.topics[t] = true
-			}
-			return
-		}
-	}
 }
 
 // crashed reports whether the last user of the directory did not stop cleanly, or has not stopped.

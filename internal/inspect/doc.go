@@ -20,6 +20,8 @@
 //     index files, whose items stand in the order of the log;
 //  3. a queue of which fewer units were met than counted has units that point nowhere: these are looked up one by one.
 //
+// Records without an entry are of lost queues, unless their topic was deleted; see the type topics.
+//
 // The chains of an index file are checked by following its items once, with the last item of each slot in memory.
 //
 // # How a store is repaired

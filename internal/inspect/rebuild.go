@@ -3,6 +3,7 @@ package inspect
 import (
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,6 +49,7 @@ type draft struct {
 	next  int64    // batch queues: number of the next unit
 	floor int64    // start of the log file of the last record that was met
 	met   bool
+	birth int64 // records before it with offsets of old's entries, or behind them, are of a topic that was deleted; 0: not known
 }
 
 // rebuild makes queues again. Files are copied and corrected, so that what is right in them stays: entries of messages
@@ -62,6 +64,7 @@ func (m *mend) rebuild(bad []*queue) error {
 			return err
 		}
 		defer dr.close()
+		dr.birth = m.birth(w, q)
 		if drafts[q.topic] == nil {
 			drafts[q.topic] = map[int32]*draft{}
 		}
@@ -86,6 +89,19 @@ func (m *mend) rebuild(bad []*queue) error {
 		}
 	}
 	return nil
+}
+
+// birth is the log offset of the first record of q by its entries, if it is that record: offsets only grow, so that no
+// record before it can have one of those that follow. It is 0 if that is not known.
+func (m *mend) birth(w *worker, q *queue) int64 {
+	if q.batch || q.end == q.first || q.firstLog == math.MaxInt64 {
+		return 0
+	}
+	s, err := w.log.record(q.firstLog, min(m.d.log.startOf(q.firstLog)+m.d.log.size, m.end()))
+	if err != nil || s.why != nil || !q.holds(&s.msg, unit{off: q.min}) {
+		return 0
+	}
+	return q.firstLog
 }
 
 // end is where the log ends after the repair.
@@ -168,7 +184,8 @@ func (m *mend) redo(w *worker, drafts map[string]map[int32]*draft, s *stretch) e
 	r := &s.msg
 	floor := m.d.log.startOf(s.off)
 	const innerBatch = 0x80
-	if dr := drafts[string(r.Topic)][r.QueueID]; dr != nil && r.Queued() && (dr.q.batch || r.SysFlag&innerBatch == 0) {
+	dr := drafts[string(r.Topic)][r.QueueID]
+	if dr != nil && r.Queued() && (dr.q.batch || r.SysFlag&innerBatch == 0) && !m.d.topics.gone(dr.q.topic, s) {
 		if err := dr.enter(w, m.d, s, int64(r.QueueOffset), floor); err != nil {
 			return err
 		}
@@ -185,7 +202,7 @@ func (m *mend) redo(w *worker, drafts map[string]map[int32]*draft, s *stretch) e
 			id = 0
 		}
 		dr := drafts[name][id]
-		if dr == nil || i >= len(offsets) {
+		if dr == nil || i >= len(offsets) || m.d.topics.gone(name, s) {
 			continue
 		}
 		off, err := strconv.ParseInt(offsets[i], 10, 64)
@@ -206,6 +223,14 @@ func (dr *draft) enter(w *worker, d *Dir, s *stretch, off, floor int64) error {
 	}
 	if dr.q.end > dr.q.first && !dr.met && s.off < dr.old.firstLog && (off >= dr.old.max || off < dr.old.min) && dr.old.firstLog < 1<<62 {
 		return nil // of a time before the topic was made again
+	}
+	if s.off < dr.birth && off >= dr.old.min {
+		return nil
+	}
+	if off == 0 && dr.met && dr.old.end == dr.old.first {
+		if err := dr.restart(); err != nil { // what was entered is of a topic of that name that was deleted
+			return err
+		}
 	}
 	if !dr.met && dr.q.end == dr.q.first {
 		perFile := dr.q.files.size / layout.UnitSize
@@ -244,6 +269,20 @@ func (w *worker) rightTags(d *Dir, q *queue, u unit, m *record.Message) bool {
 	s := stretch{msg: *m}
 	w.v.d = d
 	return w.tags(&s, q, u) == ""
+}
+
+// restart forgets what was entered into a queue of which nothing was there.
+func (dr *draft) restart() error {
+	dr.close()
+	clear(dr.files)
+	for _, f := range dr.q.files.files {
+		if err := os.Remove(f.path); err != nil {
+			return err
+		}
+	}
+	dr.q.files.files, dr.seen = nil, nil
+	dr.q.first, dr.q.end, dr.floor, dr.met = 0, 0, 0, false
+	return nil
 }
 
 func (dr *draft) enterBatch(d *Dir, s *stretch, off int64) error {

@@ -244,16 +244,19 @@ func (w *worker) light(s *stretch, names string) {
 // entry checks that a queue has the entry of a record.
 func (w *worker) entry(s *stretch, topic string, id int32, off int64) {
 	v := w.v
+	if v.d.topics.gone(topic, s) {
+		v.deleted.Add(1)
+		return
+	}
 	q := v.table[topic][id]
 	if q == nil || q.end == q.first {
-		if v.tolerated(s) {
-			return
-		}
-		if v.d.topics != nil && !v.d.topics[topic] {
+		switch {
+		case v.tolerated(s):
+		case v.d.topics.lack(topic, id):
 			v.deleted.Add(1)
-			return
+		default:
+			w.noQueue(s, topic, id)
 		}
-		w.noQueue(s, topic, id)
 		return
 	}
 	if q.firstLog != math.MaxInt64 && s.off < q.firstLog && (off >= q.max || off < q.min) {
@@ -307,9 +310,14 @@ func (w *worker) noQueue(s *stretch, topic string, id int32) {
 		v.missing[key] = &queue{topic: topic, id: id, dir: filepath.Join(v.d.Path, layout.QueueDir, topic, strconv.Itoa(int(id))), firstLog: math.MaxInt64}
 	}
 	v.mu.Unlock()
-	if !seen {
-		w.find(s, "entry", fmt.Sprintf("there are records of queue %s, but the queue has no entries", key))
+	if seen {
+		return
 	}
+	detail := fmt.Sprintf("there are records of queue %s, but the queue has no entries", key)
+	if err := v.d.topics.unknown; err != nil {
+		detail += fmt.Sprintf("; if its topic was deleted they are no loss, but nobody can tell: %v", err)
+	}
+	w.find(s, "entry", detail)
 }
 
 // tolerated reports whether a record may lack its entries: a running broker has them in memory, and the next start after
