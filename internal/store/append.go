@@ -27,6 +27,7 @@ type draft struct {
 	keys  []keyed // of all messages
 
 	filters [][]byte // for the extension of each entry, if there are any
+	bits    []byte   // that filters are views of
 }
 
 func (d *draft) filter(i int) []byte {
@@ -90,7 +91,7 @@ func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
 // encode checks the messages and writes their records into d.
 func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) error {
 	d.buf, d.tags, d.size, d.filters = d.buf[:0], d.tags[:0], d.size[:0], d.filters[:0]
-	d.keys = d.keys[:0]
+	d.keys, d.bits = d.keys[:0], d.bits[:0]
 	body := 0
 	for i, m := range ms {
 		body += len(m.Body)
@@ -109,7 +110,9 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 			d.keys = keysOf(d.keys, m, i)
 		}
 		if s.o.Extend && s.o.FilterBits != nil {
-			d.filters = append(d.filters, s.o.FilterBits(m))
+			n := len(d.bits)
+			d.bits = s.o.FilterBits(d.bits, m)
+			d.filters = append(d.filters, d.bits[n:])
 		}
 	}
 	if n := int64(len(d.buf)); n > int64(s.o.MaxMessageSize)+recordExtra || n+record.BlankSize > s.o.SegmentSize {
@@ -255,7 +258,7 @@ func (s *Store) arrive(q *Queue, ms []*record.Message, tags []int64) {
 	}
 	for i, m := range ms {
 		if m.Queued() {
-			s.o.Arrived(Arrival{Queue: q, Offset: m.QueueOffset, TagsCode: tags[i]})
+			s.o.Arrived(Arrival{Queue: q, Offset: m.QueueOffset, TagsCode: tags[i], Properties: m.Properties})
 		}
 	}
 }

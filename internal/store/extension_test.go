@@ -24,7 +24,7 @@ func bits(m *record.Message) []byte {
 
 func extended(dir string) Options {
 	o := small(dir)
-	o.Extend, o.ExtensionSize, o.FilterBits = true, 1000, bits
+	o.Extend, o.ExtensionSize, o.FilterBits = true, 1000, func(dst []byte, m *record.Message) []byte { return append(dst, bits(m)...) }
 	return o
 }
 

@@ -44,9 +44,9 @@ type Options struct {
 	// Batched reports whether a topic has queue.type=BatchCQ. It is asked when a queue is found or made; nil: only the files
 	// tell. It must not call the store.
 	Batched func(topic string) bool
-	// FilterBits returns the bit map that the extension of a message's entry is to hold; nil: none does. It is called at
-	// append and during recovery, like TagsCode. The store copies what it returns.
-	FilterBits func(m *record.Message) []byte
+	// FilterBits appends to dst the bit map that the extension of a message's entry is to hold; nil: none does. It is called at
+	// append, some time before the message gets its store time, and during recovery.
+	FilterBits func(dst []byte, m *record.Message) []byte
 	// Arrived is called after entries became visible to readers: on the appending goroutine, or on the flushing one in
 	// SyncFlush. It must not block or call Append.
 	Arrived func(a Arrival)
@@ -157,7 +157,8 @@ func (t Transfer) withDefaults() Transfer {
 
 // Arrival tells of a message that became visible.
 type Arrival struct {
-	Queue    *Queue
-	Offset   skua.QueueOffset
-	TagsCode int64
+	Queue      *Queue
+	Offset     skua.QueueOffset
+	TagsCode   int64
+	Properties []byte // valid during the call; nil in SyncFlush, where they are to be read
 }

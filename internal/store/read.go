@@ -54,6 +54,12 @@ type ReadRequest struct {
 	MaxMessages int
 	MaxBytes    int                       // of records; 0: no limit but Java's
 	Match       func(tagsCode int64) bool // nil: all
+	// MatchProperties is asked, too, with the properties of each record that Match lets pass; nil: all pass. One read looks at
+	// 8 MiB of records or so, 1 MiB with NoWait. The bytes are valid during the call.
+	MatchProperties func(properties []byte) bool
+	// MatchExtension is asked before MatchProperties, without which it is not, about each entry that has an extension; nil:
+	// all pass.
+	MatchExtension func(Extension) bool
 	// NoWait makes the Read one that does not wait for the disk, for goroutines that must not block: it is WouldWait if what
 	// it needs is not in memory, or if it is far behind while others send, see Crowded.
 	NoWait bool
@@ -175,6 +181,9 @@ type selection struct {
 	count    int   // messages that were chosen, of which one record may hold several
 	chosen   bool  // the record of the last entry is among them
 	maxBytes int
+
+	unwanted uint64 // bit i: so is the record of entry i of those at hand, see examine
+	examined int    // bytes of records
 }
 
 // readSome reads from an offset that the queue has.
@@ -202,9 +211,16 @@ func (s *Store) readSome(q *Queue, r ReadRequest, out *ReadResult) {
 			}
 			break
 		}
+		over := false
+		if r.MatchProperties != nil {
+			if n, over, err = sel.examine(out.scan[:n*layout.UnitSize], next); err != nil {
+				out.Status, out.Next = WouldWait, r.Offset
+				return
+			}
+		}
 		taken, full := sel.take(out.scan[:n*layout.UnitSize], next)
 		next += int64(taken)
-		if full {
+		if full || over {
 			break
 		}
 	}
@@ -250,7 +266,7 @@ func (sel *selection) take(b []byte, from int64) (taken int, full bool) {
 			if len(out.spans) == 0 {
 				out.Status = MessageWasRemoving
 			}
-		case sel.r.Match != nil && !sel.matches(u):
+		case sel.unwanted>>(taken-1)&1 != 0 || sel.r.Match != nil && !sel.matches(u):
 			if len(out.spans) == 0 {
 				out.Status = NoMatchedMessage
 			}

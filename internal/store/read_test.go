@@ -47,7 +47,7 @@ func (w *twin) read(r ReadRequest) (st Status, next int, offsets []int) {
 		if k := len(offsets); k > 0 && (k+1 > r.MaxMessages || total+w.size[i] > limit || total+w.size[i] > 256<<10 || k >= 32) {
 			break
 		}
-		if r.Match == nil || r.Match(w.tags[i]) {
+		if (r.Match == nil || r.Match(w.tags[i])) && (r.MatchProperties == nil || r.MatchProperties(flagProperty(w.tags[i]))) {
 			offsets, total = append(offsets, i), total+w.size[i]
 		}
 	}
@@ -56,6 +56,9 @@ func (w *twin) read(r ReadRequest) (st Status, next int, offsets []int) {
 	}
 	return Found, i, offsets
 }
+
+// flagProperty is the properties of a message of these tests with a flag.
+func flagProperty(flag int64) []byte { return fmt.Appendf(nil, "flag\x01%d\x02", flag) }
 
 func TestReadAgainstTwin(t *testing.T) {
 	seed := rand.Uint64()
@@ -73,6 +76,10 @@ func TestReadAgainstTwin(t *testing.T) {
 		if rnd.IntN(2) == 0 {
 			want := int64(rnd.IntN(40))
 			r.Match = func(tags int64) bool { return tags == want }
+		}
+		if rnd.IntN(2) == 0 {
+			below := byte('0' + rnd.IntN(10))
+			r.MatchProperties = func(p []byte) bool { return p[len(p)-2] < below } // by the last digit
 		}
 		var got ReadResult
 		defer got.Release()
@@ -94,6 +101,7 @@ func TestReadAgainstTwin(t *testing.T) {
 			m := message("T", 0, fmt.Sprint(len(w.size)))
 			m.Body = make([]byte, rnd.IntN(1<<rnd.IntN(14)))
 			m.Flag = int32(rnd.IntN(30))
+			m.Properties = flagProperty(int64(m.Flag))
 			if rnd.IntN(10) == 0 { // does not take a place in the queue
 				half := *m
 				half.SysFlag = record.FlagTransactionPrepared

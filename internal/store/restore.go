@@ -68,7 +68,7 @@ func (s *Store) restore(m *record.Message) error {
 	if q.ext != nil && q.extends() {
 		var filter []byte
 		if s.o.FilterBits != nil {
-			filter = s.o.FilterBits(m)
+			filter = s.o.FilterBits(nil, m)
 		}
 		tags = q.extendLocked(m, tags, filter)
 	}

@@ -293,5 +293,12 @@ func (s *Store) Max() skua.LogOffset {
 // Durable is the offset before which everything is on disk.
 func (s *Store) Durable() skua.LogOffset { return skua.LogOffset(s.log.durable.Load()) }
 
+// LastTime is the newest store time of a message, ms; 0 if there never was one. The next message gets this one at least.
+func (s *Store) LastTime() int64 {
+	s.log.mu.Lock()
+	defer s.log.mu.Unlock()
+	return s.log.mu.lastTime
+}
+
 // Refused tells why appends fail at the moment; nil if they do not.
 func (s *Store) Refused() *RefusedError { return s.log.refused.Load() }
