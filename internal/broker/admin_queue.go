@@ -5,6 +5,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/fastjson"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -28,9 +29,19 @@ func (b *Broker) queryQueue(f *wire.Frame) {
 	if view := b.clients.outlook([]byte(h.Group)); view != nil {
 		wanted = view.topics[h.Topic]
 	}
+	passes := func(skua.QueueOffset, int64) bool { return false }
 	switch {
 	case wanted != nil:
 		body.Subscription, body.FilterData = &wanted.SubscriptionData, "null"
+		passes = func(_ skua.QueueOffset, tagsCode int64) bool { return wanted.match == nil || wanted.match(tagsCode) }
+		if f := b.groupFilters.get([]byte(h.Topic), []byte(h.Group)); f != nil && f.err == nil && !wanted.Tagged() {
+			text, _ := fastjson.MarshalPretty(f.ConsumerFilter)
+			body.FilterData = string(text)
+			passes = func(off skua.QueueOffset, _ int64) bool {
+				x, ok := q.Extension(off)
+				return !ok || f.wants.extension(x)
+			}
+		}
 	case h.Group != "":
 		body.FilterData = "No consumer online: " + h.Group + " subscribes nothing of " + h.Topic
 	}
@@ -39,7 +50,7 @@ func (b *Broker) queryQueue(f *wire.Frame) {
 		if e, ok := q.Entry(off); ok && e.LogOffset != last { // several messages of a batch queue lie in one record
 			last = e.LogOffset
 			body.Entries = append(body.Entries, command.ConsumeQueueUnit{Offset: e.LogOffset, Size: e.Size, TagsCode: e.TagsCode,
-				Eval: wanted != nil && (wanted.match == nil || wanted.match(e.TagsCode))})
+				Eval: passes(off, e.TagsCode)})
 		}
 	}
 	answer(f, body)

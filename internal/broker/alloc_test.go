@@ -93,9 +93,12 @@ func TestHotRequestsDoNotAllocate(t *testing.T) {
 					"i": "UNIQ_KEY\x01FD00\x02WAIT\x01true\x02", "m": "true"}, batchBody("one", "two", "three")),
 				"pull":                  rawPull("T", 0),
 				"pull without messages": rawPull("T", 1_000_000),
+				"pull by SQL": rawFrame(command.PullMessage, map[string]string{"consumerGroup": "G", "topic": "T", "queueId": "0", "queueOffset": "0", "maxMsgNums": "8",
+					"sysFlag": "4", "commitOffset": "0", "suspendTimeoutMillis": "0", "subscription": "KEYS CONTAINS 'key' AND TAGS IN ('TagA', 'TagB') AND a IS NULL",
+					"subVersion": "0", "expressionType": "SQL92"}, nil),
 				"update of an offset":   rawFrame(command.UpdateConsumerOffset, map[string]string{"consumerGroup": "G", "topic": "T", "queueId": "0", "commitOffset": "3"}, nil),
 			}
-			for _, name := range []string{"send", "batch", "pull", "pull without messages", "update of an offset"} {
+			for _, name := range []string{"send", "batch", "pull", "pull without messages", "pull by SQL", "update of an offset"} {
 				for range 200 {
 					answer := c.exchange(requests[name])
 					if !bytes.Contains(answer, []byte(`"code":0`)) && name != "pull without messages" {

@@ -46,19 +46,20 @@ type Broker struct {
 	relays       sideline // questions that a client has to answer
 	settings     settings
 
-	store    *store.Store
-	topics   *topics
-	groups   *groups
-	offsets  *offsets
-	polls    *polls
-	filters  filters
-	firsts   firsts
-	unique   uniqueKeys
-	clients  *clients
-	notices  *notices
-	locks    locks
-	schedule *schedule
-	stats    *stats
+	store        *store.Store
+	topics       *topics
+	groups       *groups
+	offsets      *offsets
+	polls        *polls
+	filters      filters
+	groupFilters *consumerFilters
+	firsts       firsts
+	unique       uniqueKeys
+	clients      *clients
+	notices      *notices
+	locks        locks
+	schedule     *schedule
+	stats        *stats
 
 	syncFlush bool    // flushDiskType
 	answers   answers // to sends that wait for the disk, in SYNC_FLUSH
@@ -115,7 +116,7 @@ func (b *Broker) open(o *Options) (err error) {
 	}
 	b.stats = newStats(b.started)
 	b.clients = newClients()
-	b.polls = newPolls(int(o.MaxHeldPulls))
+	b.polls = newPolls(int(o.MaxHeldPulls), b.arrivedMatching)
 	b.notices = newNotices(b.clients, b.log)
 	do := func(work func()) { work() }
 	b.cold = sideline{newCrew(coldReaders, maxColdReads, do), b.log}
@@ -133,6 +134,12 @@ func (b *Broker) open(o *Options) (err error) {
 			return saved(topic)
 		}
 		return b.topics.batched(topic)
+	}
+	if b.groupFilters, err = openConsumerFilters(b.savedIn(o, "consumerFilter.json", "filters"), o, b.started, b.log); err != nil {
+		return withUser(err)
+	}
+	if o.EnableCalcFilterBitMap {
+		so.FilterBits = b.groupFilters.bits
 	}
 	if o.edit != nil {
 		o.edit(&so)
@@ -288,10 +295,12 @@ func (b *Broker) start(failed chan<- error) {
 	b.wait.Go(func() { b.polls.run(b.stop) })
 	b.wait.Go(func() { b.topics.keep(b.stop) })
 	b.wait.Go(func() { b.groups.keep(b.stop) })
+	b.wait.Go(func() { b.groupFilters.keep(b.stop) })
 	b.wait.Go(b.keepRegistered)
 	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.saveOffsets() })
 	b.every(time.Duration(o.FlushDelayOffsetInterval)*time.Millisecond, func(time.Time) { b.flushSchedule() })
 	b.every(clientScan, b.scanClients)
+	b.every(filterSweep, b.sweepFilters)
 	b.every(time.Second, b.tick)
 	if o.EnableSlaveActingMaster {
 		b.every(time.Duration(o.BrokerHeartbeatInterval)*time.Millisecond, func(time.Time) { b.sendHeartbeats() })
@@ -339,7 +348,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()
-	return errors.Join(err, b.topics.fold(), b.groups.fold(), b.offsets.flush(), b.closeSchedule(), b.store.Close())
+	return errors.Join(err, b.topics.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.store.Close())
 }
 
 // saveOffsets saves the offsets of consumers. That it fails is logged once, and again when it succeeds.
@@ -360,6 +369,16 @@ func (b *Broker) arrived(a store.Arrival) {
 		b.schedule.arrived(a.TagsCode)
 	}
 	b.polls.arrived(a)
+}
+
+// arrivedMatching reads the message that arrived and reports whether its properties match, or may.
+func (b *Broker) arrivedMatching(a store.Arrival, match func(properties []byte) bool) bool {
+	r := reads.Get().(*store.ReadResult)
+	b.store.Read(a.Queue, store.ReadRequest{Offset: a.Offset, MaxMessages: 1, MatchProperties: match, NoWait: true}, r)
+	may := r.Status != store.NoMatchedMessage
+	r.Release()
+	reads.Put(r)
+	return may
 }
 
 // connectionClosed is told of each connection that has ended.

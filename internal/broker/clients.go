@@ -82,7 +82,7 @@ type consumerOutlook struct {
 // interest is what a group wants of one topic, an immutable value.
 type interest struct {
 	command.SubscriptionData
-	match func(tagsCode int64) bool // nil: everything; not to be used unless ExpressionType means tags
+	match func(tagsCode int64) bool // nil: everything, as far as tags go
 }
 
 // origin is where a heartbeat came from.
@@ -300,7 +300,7 @@ func (g *consumerGroup) join(old map[string]*interest) (union map[string]*intere
 
 func newInterest(s *command.SubscriptionData) *interest {
 	in := &interest{SubscriptionData: *s}
-	if s.Expression == "*" || s.Expression == "" || s.ClassFilterMode {
+	if s.Expression == "*" || s.Expression == "" || s.ClassFilterMode || !s.Tagged() {
 		return in
 	}
 	codes := slices.Clone(s.Codes)
@@ -318,7 +318,7 @@ func signature(d *command.ConsumerData) string {
 	for i := range d.Subscriptions {
 		s := &d.Subscriptions[i]
 		part := s.Topic + "=" + cmp.Or(s.Expression, "*")
-		if s.ExpressionType != "" && s.ExpressionType != command.ExpressionTag {
+		if !s.Tagged() {
 			part += "(" + s.ExpressionType + ")"
 		}
 		parts = append(parts, part)

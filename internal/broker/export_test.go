@@ -1,9 +1,16 @@
 package broker
 
-import "github.com/skuamq/skua/internal/store"
+import (
+	"time"
+
+	"github.com/skuamq/skua/internal/store"
+)
 
 // EditStore makes f the last to set options of the store.
 func (o *Options) EditStore(f func(*store.Options)) { o.edit = f }
 
 // HeldPulls is the number of pulls that wait for a message.
 func (b *Broker) HeldPulls() int { return int(b.polls.count.Load()) }
+
+// SweepFilters looks for filters that nobody has any more, as if it were now.
+func (b *Broker) SweepFilters(now time.Time) { b.sweepFilters(now) }

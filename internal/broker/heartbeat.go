@@ -23,7 +23,7 @@ func (b *Broker) heartbeat(f *wire.Frame) {
 		return
 	}
 	for i := range h.Consumers {
-		if !b.prepared(h.Consumers[i].Group) {
+		if !b.prepared(&h.Consumers[i]) {
 			own := f.Clone()
 			b.admin.run(own.Call(), func() { b.noteHeartbeat(own, h) })
 			return
@@ -32,11 +32,13 @@ func (b *Broker) heartbeat(f *wire.Frame) {
 	b.noteHeartbeat(f, h)
 }
 
-// noteHeartbeat does what heartbeat says. It may block if a group is new.
+// noteHeartbeat does what heartbeat says. It may block if a group or one of its filters is new.
 func (b *Broker) noteHeartbeat(f *wire.Frame, h *command.HeartbeatData) {
 	skip := map[string]bool{}
 	for i := range h.Consumers {
-		if d := &h.Consumers[i]; !b.prepareGroup(d) {
+		if d := &h.Consumers[i]; b.prepareGroup(d) {
+			b.registerFilters(d) // before others see that the group subscribes so
+		} else {
 			skip[d.Group] = true
 		}
 	}
@@ -51,9 +53,9 @@ func (b *Broker) noteHeartbeat(f *wire.Frame, h *command.HeartbeatData) {
 	succeed(f, &command.HeartbeatResponse{SupportV2: true, SubChanged: h.Fingerprint == 0 || len(out.changed) > 0}, nil)
 }
 
-// prepared reports whether prepareGroup has nothing to create, so that it does not block.
-func (b *Broker) prepared(group string) bool {
-	return group == "" || b.groups.lookup(group) != nil && b.topics.find(skua.RetryTopic(group)) != nil
+// prepared reports whether prepareGroup and registerFilters have nothing to save, so that they do not block.
+func (b *Broker) prepared(d *command.ConsumerData) bool {
+	return d.Group == "" || b.groups.lookup(d.Group) != nil && b.topics.find(skua.RetryTopic(d.Group)) != nil && b.filtersKnown(d)
 }
 
 // prepareGroup creates a consumer group and its retry topic if they are missing. It reports false if the group may not
@@ -91,9 +93,16 @@ func (b *Broker) checkClientConfig(f *wire.Frame) {
 	if !decodeBody(f, &body) {
 		return
 	}
-	if t := body.Subscription.ExpressionType; t != "" && t != command.ExpressionTag {
-		refuse(f, command.StatusSystemError, "The broker does not support consumer to filter message by %s", t)
-		return
+	if s := &body.Subscription; !s.Tagged() {
+		o := b.options.Load()
+		if !o.EnablePropertyFilter {
+			refuseWith(f, unfilterable(s.ExpressionType))
+			return
+		}
+		if _, err := b.filters.selected([]byte(s.ExpressionType), []byte(s.Expression), int(o.MaxFilterCost)); err != nil {
+			refuseWith(f, err)
+			return
+		}
 	}
 	succeed(f, nil, nil)
 }

@@ -102,8 +102,6 @@ func TestBadHeartbeats(t *testing.T) {
 	d := openDoor(t)
 	d.peer.refused(command.StatusInvalidParameter, "heartbeat without clientID", command.HeartBeat, nil, []byte("{}"))
 	d.peer.refused(command.StatusSystemError, "", command.HeartBeat, nil, []byte("{{{"))
-	d.peer.refused(command.StatusSystemError, "The broker does not support consumer to filter message by SQL92", command.CheckClientConfig, nil,
-		command.CheckClient{ClientID: "a", Group: "G", Subscription: command.SubscriptionData{Topic: "T", ExpressionType: "SQL92", Expression: "a > 1"}})
 	d.peer.must(command.CheckClientConfig, nil, command.CheckClient{ClientID: "a", Group: "G", Subscription: subscribe("T", "*")})
 	d.peer.refused(command.StatusInvalidParameter, "group of 1025 bytes", command.LockBatchMQ, nil, command.LockBatch{ClientID: "a", Group: strings.Repeat("g", 1025)})
 }

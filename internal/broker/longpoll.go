@@ -30,8 +30,9 @@ type held struct {
 // A pull belongs to whoever takes it out of its shard, and is answered by it alone.
 type polls struct {
 	limit int64
-	count atomic.Int64 // of held pulls
-	wake  *crew[*pull] // answers pulls
+	count atomic.Int64                                           // of held pulls
+	wake  *crew[*pull]                                           // answers pulls
+	test  func(store.Arrival, func(properties []byte) bool) bool // of the properties of a message, if they are not at hand
 
 	seed   maphash.Seed
 	shards [pollShards]pollShard
@@ -49,8 +50,8 @@ type pollShard struct {
 	queues map[*store.Queue][]*pull // guarded by mu; no empty slices
 }
 
-func newPolls(limit int) *polls {
-	ps := &polls{limit: int64(limit), seed: maphash.MakeSeed(), conns: map[*wire.Conn]map[*pull]struct{}{}, sooner: make(chan struct{}, 1)}
+func newPolls(limit int, test func(store.Arrival, func(properties []byte) bool) bool) *polls {
+	ps := &polls{limit: int64(limit), test: test, seed: maphash.MakeSeed(), conns: map[*wire.Conn]map[*pull]struct{}{}, sooner: make(chan struct{}, 1)}
 	ps.wake = newCrew(wakeWorkers, 1<<31-1, (*pull).resume)
 	for i := range ps.shards {
 		ps.shards[i].queues = map[*store.Queue][]*pull{}
@@ -114,7 +115,17 @@ func (ps *polls) arrived(a store.Arrival) {
 		return
 	}
 	ps.take(a.Queue, func(p *pull) bool {
-		return a.Offset >= p.request.Offset && (p.request.Match == nil || p.request.Match(a.TagsCode))
+		r := &p.request
+		if a.Offset < r.Offset || r.Match != nil && !r.Match(a.TagsCode) {
+			return false
+		}
+		switch {
+		case r.MatchProperties == nil:
+			return true
+		case a.Properties == nil:
+			return ps.test(a, r.MatchProperties)
+		}
+		return r.MatchProperties(a.Properties)
 	})
 }
 

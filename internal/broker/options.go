@@ -90,8 +90,23 @@ type Options struct {
 	SlaveReadEnable bool `key:"slaveReadEnable" default:"false" live:"true"`
 	// Whether pull consumers of the newer kind (LITE_PULL_MESSAGE) are served.
 	LitePullMessageEnable bool `key:"litePullMessageEnable" default:"true" live:"true"`
-	// Whether SQL92 filters are allowed. This release has none.
-	EnablePropertyFilter bool `key:"enablePropertyFilter" default:"false"`
+	// Whether consumers may filter messages by their properties, with conditions in SQL92.
+	EnablePropertyFilter bool `key:"enablePropertyFilter" default:"true" live:"true"`
+	// Most that such a condition may cost: 1 for each comparison, 4 for CONTAINS, STARTSWITH and ENDSWITH, and 1 for each 16
+	// strings of IN. One that costs 1000 takes some 50 us for each message that it is tried on. 0: no limit.
+	MaxFilterCost int32 `key:"maxFilterCost" default:"1000" min:"0"`
+	// Whether a consumer that subscribes to the retry topic of its group with a condition gets messages by the condition that
+	// the group has for the topic from which they came. Java's push consumers subscribe to all messages of that topic.
+	FilterSupportRetry bool `key:"filterSupportRetry" default:"false" live:"true"`
+	// Whether messages get a bit map of the groups whose conditions they pass, with enableConsumeQueueExt. Pulls then read
+	// only messages that may pass; sends take longer.
+	EnableCalcFilterBitMap bool `key:"enableCalcFilterBitMap" default:"false"`
+	// Consumer groups with conditions on one topic for which the bit maps are made. It gives their length, with the next key.
+	ExpectConsumerNumUseFilter int32 `key:"expectConsumerNumUseFilter" default:"32" min:"1" max:"10000"`
+	// Part of the messages that do not pass which bit maps may let through, to be looked at.
+	MaxErrorRateOfBloomFilter int32 `key:"maxErrorRateOfBloomFilter" default:"20" unit:"percent" min:"1" max:"99"`
+	// How long the condition of a group is kept that is gone.
+	FilterDataCleanTimeSpan int64 `key:"filterDataCleanTimeSpan" default:"86400000" min:"0" max:"1099511627776" live:"true" unit:"ms"`
 	// Whether resetting the offset of a group takes effect in the broker, without help of its consumers.
 	UseServerSideResetOffset bool `key:"useServerSideResetOffset" default:"true" live:"true"`
 	// How often consumer offsets are saved.

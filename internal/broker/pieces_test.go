@@ -2,6 +2,7 @@ package broker
 
 import (
 	"bytes"
+	"fmt"
 	"maps"
 	"runtime"
 	"slices"
@@ -165,7 +166,7 @@ func TestFilters(t *testing.T) {
 		refused    bool
 	}{{"", "A B C", false}, {"*", "A B C", false}, {"A", "A", false}, {" A||C ", "A C", false}, {"A||", "A", false}, {"||", "", true}, {" ", "", true}} {
 		for range 2 {
-			match, err := f.get([]byte(c.expression))
+			want, err := f.tagged([]byte(c.expression))
 			if (err != nil) != c.refused {
 				t.Errorf("%q: %v", c.expression, err)
 			}
@@ -174,7 +175,7 @@ func TestFilters(t *testing.T) {
 			}
 			var passes []string
 			for _, tag := range []string{"A", "B", "C"} {
-				if match == nil || match(int64(record.HashString([]byte(tag)))) {
+				if want.tags == nil || want.tags(int64(record.HashString([]byte(tag)))) {
 					passes = append(passes, tag)
 				}
 			}
@@ -184,12 +185,21 @@ func TestFilters(t *testing.T) {
 		}
 	}
 	for n := range maxFilters + 10 {
-		if _, err := f.get([]byte{byte(n), byte(n >> 8), 'x'}); err != nil {
+		if _, err := f.tagged([]byte{byte(n), byte(n >> 8), 'x'}); err != nil {
 			continue
 		}
 	}
-	if len(f.known) > maxFilters {
-		t.Errorf("%d expressions remembered", len(f.known))
+	if len(f.tags) > maxFilters {
+		t.Errorf("%d expressions remembered", len(f.tags))
+	}
+	long := strings.Repeat("a = 'x' OR ", 4000)
+	for n := range 2 * maxFilterText / len(long) {
+		if _, err := f.selected([]byte("SQL92"), fmt.Appendf(nil, "%sa = %d", long, n), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(f.tags) != 0 || len(f.sql)*len(long) > maxFilterText {
+		t.Errorf("%d long expressions remembered", len(f.sql))
 	}
 }
 

@@ -94,14 +94,14 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 		return nil, refusalf(command.StatusInvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[/%s]",
 			h.QueueID, t.Name, t.ReadQueues, req.Conn().RemoteAddr())
 	}
-	match, err := b.selection(h, g)
+	want, err := b.selection(h, g)
 	if err != nil {
 		return nil, err
 	}
 	p := pulls.Get().(*pull)
 	*p = pull{b: b, call: req.Call(), topic: t, group: g, queue: t.queue(h.QueueID)}
 	p.request = store.ReadRequest{Offset: skua.QueueOffset(h.QueueOffset), MaxMessages: int(min(max(h.MaxMessages, 1), o.PullBatchMaxMessageCount)),
-		MaxBytes: int(max(h.MaxBytes, 0)), Match: match, NoWait: true, Mapped: true}
+		MaxBytes: int(max(h.MaxBytes, 0)), Match: want.tags, MatchProperties: want.properties, MatchExtension: want.extension, NoWait: true, Mapped: true}
 	if h.SysFlag&command.PullSuspend != 0 {
 		hold := h.SuspendTimeout
 		if !o.LongPollingEnable {
@@ -126,40 +126,6 @@ func (t *topic) pullable() error {
 		return forbidf(forbiddenByTopic, "the topic[%s] pulling message is forbidden: its permission is %s", t.Name, t.Perm)
 	}
 	return nil
-}
-
-// selection is which messages a pull wants, by their tags codes; nil: all.
-func (b *Broker) selection(h *command.PullHeader, g *group) (func(int64) bool, error) {
-	if !g.mayRead(h.Topic) {
-		return nil, forbidf(forbiddenToRead, "the consumer group[%s] is forbidden for topic[%s]", g.Name, h.Topic)
-	}
-	if h.SysFlag&command.PullSubscription != 0 {
-		if t := h.ExpressionType; len(t) > 0 && string(t) != command.ExpressionTag {
-			return nil, unfilterable(string(t))
-		}
-		return b.filters.get(h.Subscription)
-	}
-	want := b.clients.outlook(h.Group)
-	if want == nil {
-		return nil, refusalf(command.StatusSubscriptionNotExist, "the consumer's group info not exist%s", faq)
-	}
-	if want.model == command.Broadcasting && !g.ConsumeBroadcastEnable {
-		return nil, forbidf(forbiddenToBroadcast, "the consumer group[%s] can not consume by broadcast way: its consumeBroadcastEnable is false", g.Name)
-	}
-	in := want.topics[string(h.Topic)]
-	switch {
-	case in == nil:
-		return nil, refusalf(command.StatusSubscriptionNotExist, "the consumer's subscription not exist%s", faq)
-	case in.Version < h.SubVersion:
-		return nil, refusalf(command.StatusSubscriptionNotLatest, "the consumer's subscription not latest")
-	case in.ExpressionType != "" && in.ExpressionType != command.ExpressionTag:
-		return nil, unfilterable(in.ExpressionType)
-	}
-	return in.match, nil
-}
-
-func unfilterable(expressionType string) error {
-	return refusalf(command.StatusSystemError, "The broker does not support consumer to filter message by %s: enablePropertyFilter=false", expressionType)
 }
 
 // forbidden is a refusal that tells what forbids it.

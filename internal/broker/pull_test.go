@@ -152,7 +152,7 @@ func TestPullChecks(t *testing.T) {
 		{"queue beyond the last", 29, "queueId[2] is illegal, topic:[T] topicConfig.readQueueNums:[2] consumer:[/127.0.0.1:", 0, func(h *command.PullHeader) { h.QueueID = 2 }},
 		{"queue below 0", 29, "queueId[-1] is illegal", 0, func(h *command.PullHeader) { h.QueueID = -1 }},
 		{"bad expression", 23, "parse the consumer's subscription failed", 0, func(h *command.PullHeader) { h.Subscription = []byte(" || ") }},
-		{"SQL92", 1, "The broker does not support consumer to filter message by SQL92", 0, func(h *command.PullHeader) { h.ExpressionType = []byte("SQL92") }},
+		{"bad condition", 23, "parse the consumer's subscription failed", 0, func(h *command.PullHeader) { h.ExpressionType = []byte("SQL92") }},
 		{"nobody online", 24, "the consumer's group info not exist" + faq, 0, func(h *command.PullHeader) { h.SysFlag = 0 }},
 		{"broadcast", 16, "the consumer group[NoBroadcast] can not consume by broadcast way", 4, func(h *command.PullHeader) { h.SysFlag, h.Group = 0, []byte("NoBroadcast") }},
 		{"barred", 16, "the consumer group[Barred] is forbidden for topic[T]", 5, func(h *command.PullHeader) { h.Group = []byte("Barred") }},

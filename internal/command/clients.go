@@ -121,6 +121,11 @@ type SubscriptionData struct {
 	Topic           string   `json:"topic"`
 }
 
+// Tagged reports whether the expression means tags.
+func (s *SubscriptionData) Tagged() bool {
+	return s.ExpressionType == "" || s.ExpressionType == ExpressionTag
+}
+
 // CheckClient is the body of CHECK_CLIENT_CONFIG.
 type CheckClient struct {
 	ClientID     string           `json:"clientId"`

@@ -80,8 +80,8 @@ func Compile(expression string, maxCost int) (*Expression, error) {
 		x.lengths |= 1 << (len(name) & 63)
 	}
 	if maxCost > 0 && x.cost > maxCost {
-		return nil, &SyntaxError{1, 1, fmt.Sprintf("the expression costs %d, at most %d are allowed: each comparison costs 1, CONTAINS %d, "+
-			"and a list of IN 1 for each %d of its strings", x.cost, maxCost, costContains, costList)}
+		return nil, &SyntaxError{1, 1, fmt.Sprintf("the expression costs %d, at most %d are allowed: each comparison costs 1, "+
+			"a search such as CONTAINS %d, a list of IN 1 for each %d strings; ask for less, or raise maxFilterCost of the broker", x.cost, maxCost, costSearch, costList)}
 	}
 	return x, nil
 }
@@ -89,8 +89,8 @@ func Compile(expression string, maxCost int) (*Expression, error) {
 // String is the text that was compiled.
 func (x *Expression) String() string { return x.text }
 
-// Cost is what an evaluation costs: 1 for each comparison, of which CONTAINS counts as 4 and a long list of IN as one for
-// each 16 of its strings. It is some tens of nanoseconds for each.
+// Cost is what an evaluation costs: 1 for each comparison, of which a search such as CONTAINS counts as 4, and a long list of
+// IN as one for each 16 of its strings. It is some tens of nanoseconds for each.
 func (x *Expression) Cost() int { return x.cost }
 
 // Ignored is what stands behind the condition and is passed over, as in Java; "" if nothing does. In "a = 1 b = 2" it is

@@ -9,8 +9,8 @@ import (
 
 // Costs that are not 1, see Expression.Cost.
 const (
-	costContains = 4
-	costList     = 16 // strings of a list that cost 1
+	costSearch = 4
+	costList   = 16 // strings of a list that cost 1
 )
 
 // parser makes an expression of its tokens. Java's parser looks one token ahead, and only for that one it notices that it is
@@ -247,7 +247,7 @@ var searches = map[kind]op{tokContains: opContains, tokStartsWith: opStartsWith,
 // search reads what is searched for behind t. Searches for nothing are false, whether or not there is a NOT.
 func (p *parser) search(t token, left *node, negated bool) *node {
 	text := p.text()
-	p.cost += costContains
+	p.cost += costSearch
 	return &node{op: searches[t.kind], left: left, negated: negated, text: []byte(text)}
 }
 
