@@ -26,11 +26,17 @@ func nameServer(t testing.TB) string {
 	if addr := os.Getenv("SKUA_TEST_NAMESERVER"); addr != "" {
 		return addr
 	}
-	var ns nameserver.Options
-	conf.Defaults(&ns)
-	ns.BindAddress, ns.ListenPort = "127.0.0.1", 0
+	ns := nameServerOptions()
 	b := brokerOptions(t, "broker-a")
 	return run(t, node.Config{Nameserver: &ns, Broker: &b}).Nameserver
+}
+
+// nameServerOptions are those of a name server on a free port.
+func nameServerOptions() nameserver.Options {
+	var o nameserver.Options
+	conf.Defaults(&o)
+	o.BindAddress, o.ListenPort = "127.0.0.1", 0
+	return o
 }
 
 // brokerOptions are those of a broker with small files in a directory of its own, on a free port.

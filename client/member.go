@@ -154,6 +154,9 @@ func (m *member) begin(ctx context.Context) error {
 			return fmt.Errorf("client: consumer group %s: %w", m.group, err)
 		}
 	}
+	if err := m.checkFilters(ctx); err != nil {
+		return err
+	}
 	m.c.beatAll(ctx)
 	m.tasks.start(m.balanceLoop)
 	m.tasks.start(m.commitLoop)

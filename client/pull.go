@@ -99,6 +99,9 @@ func (p *PullConsumer) Subscribe(ctx context.Context, subs ...Subscription) erro
 	p.started = true
 	p.mu.Unlock()
 	if again {
+		if err := p.m.checkFilters(ctx); err != nil {
+			return err
+		}
 		p.m.c.beatAll(ctx)
 		p.m.kick()
 		return nil

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -8,14 +9,25 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/filter"
 	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/wire"
 )
 
 // Subscription is what a consumer wants of a topic. All members of a group must want the same.
 type Subscription struct {
 	Topic string
 	Tags  string // "", "*": all messages; "a || b": those with one of the tags
-	SQL   string // instead of Tags, a condition on properties, for brokers with enablePropertyFilter
+	// SQL is, instead of Tags, an SQL92 condition on the properties of messages, such as
+	//
+	//	amount BETWEEN 10 AND 500 AND region IN ('north', 'south') OR vip = TRUE
+	//
+	// with AND, OR, NOT, =, <>, <, <=, >, >=, BETWEEN, IN, IS NULL, CONTAINS, STARTSWITH and ENDSWITH. Values of properties
+	// are strings, and are read as numbers, or TRUE and FALSE, where they are compared with such; a message on which that
+	// fails is not wanted. The tag is the property TAGS, the keys are KEYS. Brokers evaluate the condition: Skua's always do
+	// unless they are told not to, Java's need enablePropertyFilter=true.
+	SQL string
 }
 
 // subscription is a Subscription made ready to be announced and applied.
@@ -36,6 +48,9 @@ func newSubscription(s Subscription, now time.Time) (*subscription, error) {
 	case s.SQL != "" && s.Tags != "":
 		return nil, errors.New("a subscription has either Tags or SQL, not both")
 	case s.SQL != "":
+		if _, err := filter.Compile(s.SQL, 0); err != nil {
+			return nil, fmt.Errorf("subscription to topic %s: SQL %.100q, %w", s.Topic, s.SQL, err)
+		}
 		sub.kind, sub.expression = command.ExpressionSQL92, s.SQL
 	case s.Tags != "" && strings.TrimSpace(s.Tags) != "*":
 		sub.expression, sub.tags = s.Tags, map[string]bool{}
@@ -66,6 +81,40 @@ func (s *subscription) data() command.SubscriptionData {
 		d.Codes = append(d.Codes, record.HashString([]byte(tag)))
 	}
 	return d
+}
+
+// checkFilters asks the brokers whether they filter by the conditions that the member has. One that cannot be reached is not
+// an error: pulls will tell.
+func (m *member) checkFilters(ctx context.Context) error {
+	m.mu.Lock()
+	var subs []*subscription
+	for _, sub := range m.subs {
+		if sub.kind != command.ExpressionTag {
+			subs = append(subs, sub)
+		}
+	}
+	m.mu.Unlock()
+	for _, sub := range subs {
+		body, err := fastjson.Marshal(command.CheckClient{ClientID: m.c.id, Group: m.group, Subscription: sub.data()})
+		if err != nil {
+			return err
+		}
+		r := m.c.routes.topic(sub.topic).current.Load()
+		if r == nil {
+			continue
+		}
+		for name := range r.brokers {
+			addr, ok := r.master(name)
+			if !ok {
+				continue
+			}
+			_, err := m.c.call(ctx, "subscribe to topic "+sub.topic+" by SQL", addr, &wire.Request{Code: command.CheckClientConfig, Body: body})
+			if code := codeOf(err); code == command.StatusSystemError || code == command.StatusSubscriptionParseFailed {
+				return fmt.Errorf("client: consumer group %s: %w", m.group, err)
+			}
+		}
+	}
+	return nil
 }
 
 // Start is where a group begins that has not yet consumed from a queue. The zero value is StartLatest. A queue that

@@ -23,6 +23,7 @@ type consumeSettings struct {
 	group string
 	from  string
 	tags  string
+	sql   string
 	count int
 	json  bool
 }
@@ -45,6 +46,7 @@ since 1970, or how long ago, such as 90m.`,
 	cmd.Flags().StringVar(&s.group, "group", "", "consumer `group`, whose offsets are kept by the broker")
 	cmd.Flags().StringVar(&s.from, "from", "latest", "where to begin: earliest, latest or a `TIME`")
 	cmd.Flags().StringVar(&s.tags, "tag", "", "only messages with one of these `tags`: a || b")
+	cmd.Flags().StringVar(&s.sql, "sql", "", "only messages whose properties meet this SQL92 `condition`, such as \"amount > 10 AND region = 'north'\"")
 	cmd.Flags().IntVar(&s.count, "count", 0, "end after `N` messages; 0: never")
 	cmd.Flags().BoolVar(&s.json, "json", false, "print a JSON object for each message, one a line")
 	return cmd
@@ -93,7 +95,7 @@ func (s *consumeSettings) run(cmd *cobra.Command) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := p.Subscribe(cmd.Context(), client.Subscription{Topic: s.topic, Tags: s.tags}); err != nil {
+	if err := p.Subscribe(cmd.Context(), client.Subscription{Topic: s.topic, Tags: s.tags, SQL: s.sql}); err != nil {
 		return err
 	}
 	return s.print(cmd, p)
