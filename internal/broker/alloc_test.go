@@ -96,7 +96,7 @@ func TestHotRequestsDoNotAllocate(t *testing.T) {
 				"pull by SQL": rawFrame(command.PullMessage, map[string]string{"consumerGroup": "G", "topic": "T", "queueId": "0", "queueOffset": "0", "maxMsgNums": "8",
 					"sysFlag": "4", "commitOffset": "0", "suspendTimeoutMillis": "0", "subscription": "KEYS CONTAINS 'key' AND TAGS IN ('TagA', 'TagB') AND a IS NULL",
 					"subVersion": "0", "expressionType": "SQL92"}, nil),
-				"update of an offset":   rawFrame(command.UpdateConsumerOffset, map[string]string{"consumerGroup": "G", "topic": "T", "queueId": "0", "commitOffset": "3"}, nil),
+				"update of an offset": rawFrame(command.UpdateConsumerOffset, map[string]string{"consumerGroup": "G", "topic": "T", "queueId": "0", "commitOffset": "3"}, nil),
 			}
 			for _, name := range []string{"send", "batch", "pull", "pull without messages", "pull by SQL", "update of an offset"} {
 				for range 200 {
