@@ -35,6 +35,9 @@ const (
 	OrderTopicConfigNS = "ORDER_TOPIC_CONFIG" // name server KV namespace of ordered topics
 )
 
+// TransactionGroup is the group under which a broker keeps how far it has come with half messages.
+const TransactionGroup = "CID_RMQ_SYS_TRANS"
+
 // Longest names, in bytes.
 const (
 	MaxTopicName      = 127
@@ -57,7 +60,7 @@ var predefinedGroups = map[string]bool{
 	"DEFAULT_CONSUMER": true, "DEFAULT_PRODUCER": true, "TOOLS_CONSUMER": true, "SCHEDULE_CONSUMER": true,
 	"FILTERSRV_CONSUMER": true, "__MONITOR_CONSUMER": true, "CLIENT_INNER_PRODUCER": true, "SELF_TEST_P_GROUP": true,
 	"SELF_TEST_C_GROUP": true, "CID_ONS-HTTP-PROXY": true, "CID_ONSAPI_PERMISSION": true, "CID_ONSAPI_OWNER": true,
-	"CID_ONSAPI_PULL": true, "CID_RMQ_SYS_TRANS": true,
+	"CID_ONSAPI_PULL": true, TransactionGroup: true,
 }
 
 // RetryTopic names the topic that holds the messages which group failed to consume and will see again.

@@ -35,6 +35,7 @@ const (
 	PropTransPreparedQueueOffset = "TRAN_PREPARED_QUEUE_OFFSET"     // half queue offset of the first copy
 	PropTransactionID            = "__transactionId__"              // copy of UNIQ_KEY on half messages
 	PropTransactionCheckTimes    = "TRANSACTION_CHECK_TIMES"        // checks done
+	PropHalf                     = "SKUA_HALF"                      // place and time at which a half message was stored first, Skua's own
 	PropInstanceID               = "INSTANCE_ID"                    // namespace of the client
 	PropCorrelationID            = "CORRELATION_ID"                 // pairs a reply with its request
 	PropReplyToClient            = "REPLY_TO_CLIENT"                // client id that waits for the reply

@@ -123,43 +123,6 @@ type HeartbeatResponse struct {
 	SubChanged bool `field:"IS_SUB_CHANGE"`
 }
 
-// Values of EndTransactionHeader.Decision.
-const (
-	TransactionUnknown  = 0
-	TransactionCommit   = 8
-	TransactionRollback = 12
-)
-
-// EndTransactionHeader is the header of END_TRANSACTION (37).
-type EndTransactionHeader struct {
-	Topic           string           `field:"topic,omitzero"`
-	ProducerGroup   string           `field:"producerGroup"`
-	HalfOffset      skua.QueueOffset `field:"tranStateTableOffset"` // in the queue of half messages
-	CommitLogOffset skua.LogOffset   `field:"commitLogOffset"`
-	Decision        int32            `field:"commitOrRollback"`
-	FromCheck       bool             `field:"fromTransactionCheck"`
-	MsgID           string           `field:"msgId"` // the client's
-	TransactionID   string           `field:"transactionId,omitzero"`
-	BrokerName      string           `field:"bname,omitzero"`
-}
-
-// CheckTransactionHeader is the header of CHECK_TRANSACTION_STATE (39).
-type CheckTransactionHeader struct {
-	Topic           string           `field:"topic,omitzero"`
-	HalfOffset      skua.QueueOffset `field:"tranStateTableOffset"`
-	CommitLogOffset skua.LogOffset   `field:"commitLogOffset"`
-	MsgID           string           `field:"msgId,omitzero"` // the client's
-	TransactionID   string           `field:"transactionId,omitzero"`
-	OffsetMsgID     string           `field:"offsetMsgId,omitzero"`
-	BrokerName      string           `field:"bname,omitzero"`
-}
-
-// ResumeHalfHeader is the header of RESUME_CHECK_HALF_MESSAGE (323).
-type ResumeHalfHeader struct {
-	Topic string `field:"topic,omitzero"`
-	MsgID string `field:"msgId"` // offset id
-}
-
 // QueryMessageHeader is the header of QUERY_MESSAGE (12).
 type QueryMessageHeader struct {
 	Topic       string `field:"topic"`
