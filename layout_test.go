@@ -32,6 +32,7 @@ var layout = []struct {
 	{"internal/record", "root"},
 	{"internal/layout", "internal/record"},
 	{"internal/segment", ""},
+	{"internal/txn", "root internal/record"},
 	{"internal/command", "root internal/fastjson"},
 	{"internal/wire", "root internal/command"},
 
@@ -44,7 +45,7 @@ var layout = []struct {
 
 	// Servers, blind to one another.
 	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/wire"},
-	{"internal/broker", "root internal/assign internal/command internal/conf internal/fastjson internal/filter internal/record internal/store internal/wire"},
+	{"internal/broker", "root internal/assign internal/command internal/conf internal/fastjson internal/filter internal/record internal/store internal/txn internal/wire"},
 
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},
@@ -53,7 +54,7 @@ var layout = []struct {
 }
 
 // pure packages compute: time comes in as a value, and nothing runs beside the caller.
-var pure = []string{"internal/record", "internal/layout", "internal/segment", "internal/command", "internal/fastjson", "internal/conf", "internal/assign", "internal/filter"}
+var pure = []string{"internal/record", "internal/layout", "internal/segment", "internal/command", "internal/fastjson", "internal/conf", "internal/assign", "internal/filter", "internal/txn"}
 
 const maxFileLines = 1000
 
