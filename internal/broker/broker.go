@@ -61,6 +61,8 @@ type Broker struct {
 	schedule     *schedule
 	stats        *stats
 
+	transactions *transactions
+
 	syncFlush bool    // flushDiskType
 	answers   answers // to sends that wait for the disk, in SYNC_FLUSH
 
@@ -162,7 +164,10 @@ func (b *Broker) open(o *Options) (err error) {
 		return err
 	}
 	b.offsets.bound(b.endOf)
-	return b.openSchedule(levels)
+	if err := b.openSchedule(levels); err != nil {
+		return err
+	}
+	return b.openTransactions()
 }
 
 // withUser adds to an error about permissions who lacks them.
@@ -292,6 +297,7 @@ func (b *Broker) start(failed chan<- error) {
 	}
 	o := b.options.Load()
 	b.wait.Go(func() { b.schedule.run(b.stop) })
+	b.wait.Go(func() { b.transactions.run(b.stop) })
 	b.wait.Go(func() { b.polls.run(b.stop) })
 	b.wait.Go(func() { b.topics.keep(b.stop) })
 	b.wait.Go(func() { b.groups.keep(b.stop) })
@@ -299,6 +305,7 @@ func (b *Broker) start(failed chan<- error) {
 	b.wait.Go(b.keepRegistered)
 	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.saveOffsets() })
 	b.every(time.Duration(o.FlushDelayOffsetInterval)*time.Millisecond, func(time.Time) { b.flushSchedule() })
+	b.every(time.Duration(o.TransactionMetricFlushInterval)*time.Millisecond, func(time.Time) { b.transactions.tick() })
 	b.every(clientScan, b.scanClients)
 	b.every(filterSweep, b.sweepFilters)
 	b.every(time.Second, b.tick)
@@ -348,7 +355,11 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()
-	return errors.Join(err, b.topics.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.store.Close())
+	err = errors.Join(err, b.topics.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.transactions.close())
+	if closed := b.store.Close(); closed != nil {
+		return errors.Join(err, closed)
+	}
+	return errors.Join(err, b.transactions.closed(), b.offsets.flush())
 }
 
 // saveOffsets saves the offsets of consumers. That it fails is logged once, and again when it succeeds.
@@ -365,8 +376,11 @@ func (b *Broker) saveOffsets() {
 
 // arrived is the store's Options.Arrived: it wakes what waits for the message.
 func (b *Broker) arrived(a store.Arrival) {
-	if b.schedule != nil && a.Queue.Topic() == skua.ScheduleTopic {
+	switch topic := a.Queue.Topic(); {
+	case topic == skua.ScheduleTopic && b.schedule != nil:
 		b.schedule.arrived(a.TagsCode)
+	case topic == skua.HalfTopic && b.transactions != nil:
+		b.transactions.arrived()
 	}
 	b.polls.arrived(a)
 }

@@ -96,6 +96,7 @@ type origin struct {
 // outcome is what a change of the table asks for.
 type outcome struct {
 	changed  []string  // consumer groups whose members are to be told
+	produced []string  // producer groups that have got their first member
 	findings []finding // to be logged
 }
 
@@ -126,6 +127,9 @@ func (c *clients) heartbeat(from origin, h *command.HeartbeatData, skip map[stri
 			continue
 		}
 		m.producers[p.Group] = now
+		if len(c.producers[p.Group]) == 0 {
+			out.produced = append(out.produced, p.Group)
+		}
 		set(c.producers, p.Group, from.conn, m)
 	}
 	for i := range h.Consumers {

@@ -59,6 +59,11 @@ func writeConfig(path string, v any) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	return replaceFile(path, data)
+}
+
+// replaceFile is writeConfig of what is encoded already.
+func replaceFile(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err

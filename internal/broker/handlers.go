@@ -19,6 +19,9 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 	command.SendMessageV2:    (*Broker).send,
 	command.SendBatchMessage: (*Broker).send,
 
+	command.EndTransaction:         (*Broker).endTransaction,
+	command.ResumeCheckHalfMessage: reading((*Broker).resumeHalf),
+
 	command.PullMessage:     (*Broker).pull,
 	command.LitePullMessage: (*Broker).pull,
 

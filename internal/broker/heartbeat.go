@@ -173,6 +173,9 @@ func (b *Broker) follow(out outcome) {
 			b.log.Info(f.text)
 		}
 	}
+	if len(out.produced) > 0 {
+		b.transactions.producersCame(out.produced)
+	}
 	if !b.options.Load().NotifyConsumerIdsChangedEnable {
 		return
 	}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 
@@ -48,6 +49,30 @@ func (c *clients) consumerConns(group string) []*wire.Conn {
 		return nil
 	}
 	return slices.Collect(maps.Keys(g.members))
+}
+
+// producer returns a connection of a producer group, nil if it has none: that of the address from if it is still there, else
+// one from the same host, else any.
+func (c *clients) producer(group []byte, from netip.AddrPort) *wire.Conn {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var best *wire.Conn
+	for conn := range c.producers[string(group)] {
+		switch at := conn.RemoteAddrPort(); {
+		case at == from:
+			return conn
+		case best == nil, at.Addr() == from.Addr():
+			best = conn
+		}
+	}
+	return best
+}
+
+// producerCount is the number of producers of a group.
+func (c *clients) producerCount(group []byte) int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.producers[string(group)])
 }
 
 // contact is a client that can be asked something.

@@ -69,7 +69,7 @@ type Options struct {
 	RegionID string `key:"regionId" default:"DefaultRegion"`
 	// Sends are refused before this time, ms since 1970.
 	StartAcceptSendRequestTimeStamp int64 `key:"startAcceptSendRequestTimeStamp" default:"0" live:"true"`
-	// Whether transaction messages are refused. This release refuses them always.
+	// Whether transaction messages are refused. Those that are stored already are finished all the same.
 	RejectTransactionMessage bool `key:"rejectTransactionMessage" default:"false" live:"true"`
 	// Whether names of system topics are refused when topics are created or changed.
 	ValidateSystemTopicWhenUpdateTopic bool `key:"validateSystemTopicWhenUpdateTopic" default:"true" live:"true"`
@@ -201,6 +201,7 @@ type Options struct {
 	FlushDelayOffsetInterval int64 `key:"flushDelayOffsetInterval" default:"10000" unit:"ms" min:"1" max:"2147483647"`
 
 	KeepOptions
+	TransactionOptions
 
 	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
 	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" min:"1" live:"true"`

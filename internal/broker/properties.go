@@ -69,7 +69,7 @@ func (e *edited) note(key, value []byte) bool {
 		e.innerBatch = true
 	case skua.PropTimerDelaySec, skua.PropTimerDelayMs, skua.PropTimerDeliverMs, skua.PropTimerDeleteKey:
 		e.timer = string(key)
-	case skua.PropPopCheckpoint, skua.PropRegion, skua.PropTraceOn, skua.PropCluster:
+	case skua.PropPopCheckpoint, skua.PropRegion, skua.PropTraceOn, skua.PropCluster, skua.PropHalf:
 		return false
 	}
 	return true

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -31,6 +32,7 @@ func (b *Broker) runtimeTable(now time.Time) map[string]string {
 	b.addStore(t)
 	b.latencies.add(t, b.store)
 	b.addSchedule(t)
+	b.addTransactions(t)
 	t["pullThreadPoolQueueSize"] = strconv.Itoa(b.cold.waiting())
 	t["queryThreadPoolQueueSize"] = strconv.Itoa(b.admin.waiting())
 	b.addIdlePools(t)
@@ -102,6 +104,15 @@ func (b *Broker) addSchedule(t map[string]string) {
 			t["scheduleMessageOffset_"+strconv.Itoa(i+1)] = fmt.Sprintf("%d,%d", next, end)
 		}
 	}
+}
+
+// addTransactions adds, in keys that Java does not have, how many half messages wait, and the producer groups that nobody
+// can be asked for about theirs.
+func (b *Broker) addTransactions(t map[string]string) {
+	halves, alone := b.transactions.waiting()
+	t["halfMessages"] = strconv.FormatInt(halves, 10)
+	slices.Sort(alone)
+	t["transactionGroupsWithoutProducer"] = strings.Join(alone, ",")
 }
 
 // addIdlePools adds what tools look for and what has no counterpart here.

@@ -32,6 +32,7 @@ type sending struct {
 	list     []*record.Message // what is to be stored: message or items
 	edited   edited            // the message's properties
 	parked   []byte            // memory for the properties of a delayed message
+	real     *topic            // of a half message: its topic
 	header   command.SendResponse
 	response wire.Response
 	ids      []byte // memory for offset ids
@@ -197,6 +198,9 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	if err != nil {
 		return storeRefusal(err)
 	}
+	if s.real != nil {
+		s.b.transactions.stored(s.real.bytes)
+	}
 	s.header.QueueID, s.header.QueueOffset = h.QueueID, int64(r.QueueOffset)
 	for i, m := range s.list {
 		if i > 0 {
@@ -221,10 +225,14 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 func (s *sending) check(h *command.SendHeader) error {
 	o := s.b.options.Load()
 	e := &s.edited
-	half := e.half && !(h.ReconsumeTimes > 0 && e.level > 0)
+	e.half = e.half && !(h.ReconsumeTimes > 0 && e.level > 0)
 	switch {
-	case half || s.message.Transaction() != 0:
-		return refusalf(command.StatusNoPermission, "the broker[%s] sending transaction message is forbidden: this release of Skua has no transactions", o.BrokerIP1)
+	case e.half && o.RejectTransactionMessage:
+		return refusalf(command.StatusNoPermission, "the broker[%s] sending transaction message is forbidden: rejectTransactionMessage=true", o.BrokerIP1)
+	case !e.half && s.message.Transaction() != 0:
+		return refusalf(command.StatusNoPermission, "the broker[%s] sending transaction message is forbidden: the system flag of the message says that it is one, but it has no property %s=true", o.BrokerIP1, skua.PropTransactionPrepared)
+	case e.half && h.Batch:
+		return refusalf(command.StatusMessageIllegal, "the message is illegal: a batch cannot be a transaction message")
 	case e.timer != "" && e.level == 0:
 		return refusalf(command.StatusSystemError, "accurate timer message is not enabled, timerWheelEnable is false: this release of Skua has delay levels but no property %s", e.timer)
 	case s.message.SysFlag&record.FlagInnerBatch != 0 || e.innerBatch:
@@ -248,6 +256,9 @@ func (s *sending) complete(req *wire.Frame, h *command.SendHeader) error {
 	}
 	s.edited.finish(s.b, o)
 	s.message.Properties = s.edited.out
+	if s.edited.half {
+		s.hideHalf()
+	}
 	s.list = append(s.list[:0], &s.message)
 	return nil
 }
@@ -304,7 +315,7 @@ func (s *sending) reply(err error) {
 const keptMemory = 64 << 10
 
 func (s *sending) release() {
-	s.b, s.topic, s.call, s.gathered = nil, nil, wire.Call{}, false
+	s.b, s.topic, s.real, s.call, s.gathered = nil, nil, nil, wire.Call{}, false
 	s.message, s.header, s.response = record.Message{}, command.SendResponse{}, wire.Response{}
 	clear(s.items)
 	clear(s.list)

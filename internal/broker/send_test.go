@@ -120,7 +120,7 @@ func TestSendChecks(t *testing.T) {
 		{"one record that says it is a batch", 13, "the message is illegal: it says that it is a batch in one record", func(h *command.SendHeader) {
 			h.Topic, h.Properties = []byte("Batched"), properties("INNER_NUM", "5")
 		}, nil},
-		{"half message", 16, "the broker[127.0.0.1] sending transaction message is forbidden", func(h *command.SendHeader) { h.Properties = properties("TRAN_MSG", "true") }, nil},
+		{"batch that is half a transaction", 13, "the message is illegal: a batch cannot be a transaction message", func(h *command.SendHeader) { h.Batch, h.Properties = true, properties("TRAN_MSG", "true") }, batchBody("x")},
 		{"half message by its flag", 16, "the broker[127.0.0.1] sending transaction message is forbidden", func(h *command.SendHeader) { h.SysFlag = 4 }, nil},
 		{"timed message", 1, "accurate timer message is not enabled, timerWheelEnable is false", func(h *command.SendHeader) { h.Properties = properties("TIMER_DELAY_SEC", "1") }, nil},
 		{"batch in one record", 13, "the message is illegal", func(h *command.SendHeader) { h.SysFlag = 0x80 }, nil},
@@ -338,7 +338,7 @@ func TestSendSurvivesRestart(t *testing.T) {
 
 func TestUnknownCodes(t *testing.T) {
 	d := openDoor(t)
-	d.peer.refused(3, " request type 37 not supported (END_TRANSACTION)", command.EndTransaction, nil, nil)
+	d.peer.refused(3, " request type 200050 not supported (POP_MESSAGE)", command.PopMessage, nil, nil)
 	d.peer.refused(3, " request type 31999 not supported", command.Code(31999), nil, nil)
 	fast := *d.peer
 	fast.addr = d.fastAddr()
