@@ -132,3 +132,99 @@ func BenchmarkSend(b *testing.B) {
 		c.exchange(send)
 	}
 }
+
+// rawHalf is the frame of a send of a half message.
+func rawHalf(topic string, body []byte) []byte {
+	return rawFrame(command.SendMessageV2, map[string]string{"a": "P", "b": topic, "c": "TBW102", "d": "4", "e": "0", "f": "4", "g": "1795226641636",
+		"h": "0", "i": "UNIQ_KEY\x01FD0000000000000000000000000000021CF64E0E2F2A6770BCE00000\x02TRAN_MSG\x01true\x02PGROUP\x01P\x02WAIT\x01true\x02TAGS\x01TagA\x02",
+		"j": "0", "k": "false", "m": "false", "n": "broker-a"}, body)
+}
+
+// ender makes the frames that end half messages, without allocating.
+type ender struct {
+	frame   []byte
+	at, log int // where the digits are
+}
+
+const zeros = "0000000000000000000"
+
+func newEnder(outcome string) *ender {
+	e := &ender{frame: rawFrame(command.EndTransaction, map[string]string{"producerGroup": "P", "topic": "T", "tranStateTableOffset": zeros, "commitLogOffset": zeros,
+		"commitOrRollback": outcome, "fromTransactionCheck": "false", "msgId": "FD00", "transactionId": "FD00", "bname": "broker-a"}, nil)}
+	e.at = bytes.Index(e.frame, []byte(`tranStateTableOffset":"`)) + len(`tranStateTableOffset":"`)
+	e.log = bytes.Index(e.frame, []byte(`commitLogOffset":"`)) + len(`commitLogOffset":"`)
+	return e
+}
+
+// of returns the frame for the half message that was sent with an answer.
+func (e *ender) of(answer []byte) []byte {
+	i := bytes.Index(answer, []byte(`"queueOffset":"`)) + len(`"queueOffset":"`)
+	n := int64(0)
+	for ; answer[i] != '"'; i++ {
+		n = n*10 + int64(answer[i]-'0')
+	}
+	putDigits(e.frame[e.at:], n)
+	i = bytes.Index(answer, []byte(`"msgId":"`)) + len(`"msgId":"`) + 16
+	for n = 0; answer[i] != '"'; i++ {
+		d := int64(answer[i] - '0')
+		if d > 9 {
+			d = int64(answer[i]-'A') + 10
+		}
+		n = n<<4 + d
+	}
+	putDigits(e.frame[e.log:], n)
+	return e.frame
+}
+
+func putDigits(b []byte, n int64) {
+	for i := len(zeros) - 1; i >= 0; i-- {
+		b[i] = byte('0' + n%10)
+		n /= 10
+	}
+}
+
+// A half message and its end allocate nothing in the whole process.
+func TestTransactionsDoNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
+	for _, flush := range []string{"ASYNC_FLUSH", "SYNC_FLUSH"} {
+		d := openDoor(t, "flushDiskType", flush, "mappedFileSizeCommitLog", "67108864")
+		c := d.dialRaw()
+		send := rawHalf("T", make([]byte, 1024))
+		end := newEnder("8")
+		pair := func() {
+			answer := c.exchange(send)
+			if !bytes.Contains(answer, []byte(`"code":0`)) {
+				t.Fatalf("send: %.300s", answer)
+			}
+			if answer = c.exchange(end.of(answer)); !bytes.Contains(answer, []byte(`"code":0`)) {
+				t.Fatalf("end: %.300s", answer)
+			}
+		}
+		for range 300 {
+			pair()
+		}
+		runs := 2000
+		if flush == "SYNC_FLUSH" {
+			runs = 100
+		}
+		n := 1.0
+		for try := 0; try < 5 && n > 0; try++ { // what the process does in the background may allocate meanwhile
+			n = testing.AllocsPerRun(runs, pair)
+		}
+		if n > 0 {
+			t.Errorf("%s: %v allocations", flush, n)
+		}
+	}
+}
+
+func BenchmarkTransaction(b *testing.B) {
+	d := openDoor(b, "mappedFileSizeCommitLog", "1073741824")
+	c := d.dialRaw()
+	send, end := rawHalf("T", make([]byte, 1024)), newEnder("8")
+	b.ReportAllocs()
+	for b.Loop() {
+		c.exchange(end.of(c.exchange(send)))
+	}
+}

@@ -144,11 +144,14 @@ func (e *ending) read(off skua.LogOffset, wait bool) (err error) {
 
 // readPresent reads the present record of the half message.
 func (e *ending) readPresent(wait bool) error {
-	entry, ok := e.t.halves.Entry(e.present)
-	if !ok {
-		return refusalf(command.StatusSystemError, "Find prepared transaction message failed: the queue of half messages has none at %d", e.present)
+	off, ok := e.t.placeOf(e.present, wait)
+	switch {
+	case ok:
+		return e.read(off, wait)
+	case !wait:
+		return errMustWait
 	}
-	return e.read(entry.LogOffset, wait)
+	return refusalf(command.StatusSystemError, "Find prepared transaction message failed: the queue of half messages has none at %d that can be read", e.present)
 }
 
 // check makes sure that the half message is the one that the request is about, and may be ended by it.
@@ -251,12 +254,12 @@ func (e *ending) deliver(topic []byte, queue int32) (store.Receipt, error) {
 
 // reply answers when the end of the message is safe, or cannot be made so; err tells. It gives e back.
 func (e *ending) reply(err error) {
-	var r *refusal
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFlushTimeout):
 		e.response.Status, e.response.Remark = command.StatusFlushDiskTimeout, "the message is stored, but not yet on disk"
 	default:
+		var r *refusal
 		errors.As(storeRefusal(err), &r)
 		e.response.Status, e.response.Remark = r.status, r.remark
 	}

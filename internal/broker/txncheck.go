@@ -55,6 +55,18 @@ func (t *transactions) read(at skua.QueueOffset, r *halfRecord) error {
 	return nil
 }
 
+// placeOf is the place in the log of a half message in the queue. With wait it may block: until the message can be read, if
+// it has just been stored.
+func (t *transactions) placeOf(at skua.QueueOffset, wait bool) (skua.LogOffset, bool) {
+	if at >= t.halves.Max() && wait {
+		durable := make(chan error, 1)
+		t.b.settle(store.Receipt{End: t.store.End()}, true, func(err error) { durable <- err })
+		<-durable // if it is an error, there is no entry either
+	}
+	entry, ok := t.halves.Entry(at)
+	return entry.LogOffset, ok
+}
+
 // look looks after half messages for which it is time, and returns when it is for the next one.
 func (t *transactions) look(stop <-chan struct{}, now int64) (next int64) {
 	rules, end := t.rules(), t.halves.Max()

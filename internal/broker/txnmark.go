@@ -20,6 +20,7 @@ import (
 type txnMark struct {
 	file *os.File
 	path string
+	next [txnMarkSize]byte // memory for set
 }
 
 const txnMarkSize = 12
@@ -38,15 +39,15 @@ func openTxnMark(path string) (m *txnMark, at skua.LogOffset, ok bool, err error
 		at = skua.LogOffset(binary.BigEndian.Uint64(b[:]))
 		ok = at >= 0
 	}
-	return &txnMark{f, path}, at, ok, nil
+	return &txnMark{file: f, path: path}, at, ok, nil
 }
 
 // set notes a place.
 func (m *txnMark) set(at skua.LogOffset) error {
-	var b [txnMarkSize]byte
-	binary.BigEndian.PutUint64(b[:], uint64(at))
+	b := m.next[:]
+	binary.BigEndian.PutUint64(b, uint64(at))
 	binary.BigEndian.PutUint32(b[8:], crc32.ChecksumIEEE(b[:8]))
-	if _, err := m.file.WriteAt(b[:], 0); err != nil {
+	if _, err := m.file.WriteAt(b, 0); err != nil {
 		return fmt.Errorf("%s: %w", m.path, err)
 	}
 	return nil

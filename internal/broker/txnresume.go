@@ -48,12 +48,11 @@ func (t *transactions) resume(off skua.LogOffset, call wire.Call) error {
 	m.PreparedOffset, half.FirstStored = 0, t.now()
 	if waits {
 		if claimed != half.Offset { // what it is replaced for is its present copy
-			entry, ok := t.halves.Entry(claimed)
-			if !ok {
+			var ok bool
+			if off, ok = t.placeOf(claimed, true); !ok {
 				t.release(claimed)
 				return refusalf(command.StatusSystemError, "Put message back to RMQ_SYS_TRANS_HALF_TOPIC failed. The entry at %d of its queue cannot be read", claimed)
 			}
-			off = entry.LogOffset
 		}
 		m.PreparedOffset = int64(off)
 	}
