@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"strings"
 	"time"
 
+	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/client"
 )
 
@@ -113,4 +115,36 @@ func ExampleClient_PullConsumer() {
 			log.Fatal(err)
 		}
 	}
+}
+
+// Two machine rooms: whose addresses begin with 10.1 are in the east, as are brokers named so.
+func ExampleMachineRoomNearby() {
+	nearby := client.MachineRoomNearby(client.Averagely, client.Rooms{
+		Queue: func(q skua.Queue) string {
+			room, _, _ := strings.Cut(q.Broker, "-")
+			return room
+		},
+		Member: func(clientID string) string {
+			if strings.HasPrefix(clientID, "10.1.") {
+				return "east"
+			}
+			return "west"
+		},
+	})
+	// A consumer takes it as PushOptions.Strategy or PullOptions.Strategy. What it does:
+	var queues []skua.Queue
+	for _, broker := range []string{"east-1", "west-1"} {
+		for id := range int32(2) {
+			queues = append(queues, skua.Queue{Topic: "orders", Broker: broker, ID: id})
+		}
+	}
+	members := []string{"10.1.0.7@812#a", "10.1.0.8@67#b", "10.2.0.7@99#c"}
+	for _, m := range members {
+		mine, err := nearby(queues, members, m)
+		fmt.Println(m, mine, err)
+	}
+	// Output:
+	// 10.1.0.7@812#a [{orders east-1 0}] <nil>
+	// 10.1.0.8@67#b [{orders east-1 1}] <nil>
+	// 10.2.0.7@99#c [{orders west-1 0} {orders west-1 1}] <nil>
 }

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
-	"github.com/skuamq/skua/internal/assign"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
 	"github.com/skuamq/skua/internal/wire"
@@ -31,7 +30,7 @@ type member struct {
 	loner     bool // takes part in no group: nothing is announced or committed
 	auto      bool // offsets are committed without being asked to
 	start     Start
-	strategy  assign.Strategy
+	strategy  Strategy
 	limits    limits
 	local     *localOffsets // of a broadcast consumer
 	closer    func() error  // Close of the consumer
@@ -52,8 +51,9 @@ type member struct {
 	known   map[string]map[skua.Queue]bool // queues of each topic since its first division
 	lines   map[skua.Queue]*line
 	ready   []*line
-	trouble map[place]string // why pulls fail now
-	halted  bool             // nothing is handed out any more
+	trouble map[place]string  // why pulls fail now
+	unfit   map[string]string // by topic, why the strategy failed last, "" if it did not
+	halted  bool              // nothing is handed out any more
 	closing bool
 }
 
@@ -70,9 +70,9 @@ type limits struct {
 
 func (c *Client) newMember(group string) *member {
 	m := &member{
-		c: c, group: group, strategy: assign.Averagely, kicks: make(chan struct{}, 1), began: time.Now(),
+		c: c, group: group, strategy: Averagely, kicks: make(chan struct{}, 1), began: time.Now(),
 		limits: limits{messages: 1000, bytes: 100 << 20, span: 2000, batch: 32},
-		subs:   map[string]*subscription{}, known: map[string]map[skua.Queue]bool{}, lines: map[skua.Queue]*line{}, trouble: map[place]string{},
+		subs:   map[string]*subscription{}, known: map[string]map[skua.Queue]bool{}, lines: map[skua.Queue]*line{}, trouble: map[place]string{}, unfit: map[string]string{},
 	}
 	m.some.L = &m.mu
 	m.ctx, m.stop = context.WithCancel(context.Background())
@@ -266,7 +266,18 @@ func (m *member) share(ctx context.Context, topic string) ([]skua.Queue, error) 
 		m.c.beatAll(ctx)
 		return nil, errors.New("the broker does not list this member yet")
 	}
-	return m.strategy(r.read, members, m.c.id), nil
+	divided, err := m.strategy(slices.Clone(r.read), members, m.c.id)
+	m.noteDivision(topic, err)
+	if err != nil {
+		return nil, err
+	}
+	var mine []skua.Queue
+	for _, q := range divided {
+		if q.Topic == topic {
+			mine = append(mine, q)
+		}
+	}
+	return mine, nil
 }
 
 // roster asks the brokers of a route, one after the other, for the members of the group.

@@ -18,10 +18,11 @@ type PullOptions struct {
 	Group          string // "": the consumer is alone, reads all queues of its topics, and commits nothing
 	Start          Start  // StartLatest
 	AutoCommit     bool   // commit every five seconds, and at Close, what was consumed; else only Commit does
-	ByCircle       bool   // queues are dealt out one by one instead of in runs; the same in all members of the group
 	Batch          int    // 32: the most messages that Poll returns, and that are asked for at a time
 	ReadAhead      int    // 1000: messages of a queue held in memory
 	ReadAheadBytes int64  // 100 MiB: of a queue
+	// Strategy divides the queues among the members of the group, who must all have the same one. nil: Averagely.
+	Strategy Strategy
 }
 
 // toolsGroup is a group that exists at each broker; consumers without a group go by it.
@@ -62,8 +63,8 @@ func (c *Client) PullConsumer(o PullOptions) (*PullConsumer, error) {
 		m.limits.bytes = o.ReadAheadBytes
 	}
 	m.limits.span = 0 // messages are consumed in the order of their queue
-	if o.ByCircle {
-		m.strategy = assign.ByCircle
+	if o.Strategy != nil {
+		m.strategy = o.Strategy
 	}
 	p := &PullConsumer{m: m, o: o}
 	m.closer = p.Close

@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
-	"github.com/skuamq/skua/internal/assign"
 )
 
 // Handler consumes a message. nil means that it is consumed. With an error the message comes again, later: in a
@@ -27,7 +26,8 @@ type PushOptions struct {
 	Broadcast  bool   // each consumer gets every message; offsets are kept here, not at the broker
 	OffsetFile string // of a broadcast consumer: where to keep them; "": in memory, so each run begins by Start
 	Orderly    bool   // the messages of a queue are handled one after the other, by one consumer of the group
-	ByCircle   bool   // queues are dealt out one by one instead of in runs; the same in all members of the group
+	// Strategy divides the queues among the members of the group, who must all have the same one. nil: Averagely.
+	Strategy Strategy
 
 	Concurrency    int           // 20: messages handled at a time
 	ReadAhead      int           // 1000: messages of a queue held in memory
@@ -60,8 +60,8 @@ func (c *Client) PushConsumer(ctx context.Context, o PushOptions) (*PushConsumer
 	m := c.newMember(o.Group)
 	m.broadcast, m.orderly, m.start, m.auto = o.Broadcast, o.Orderly, o.Start, true
 	m.limits.messages, m.limits.bytes, m.limits.batch = o.ReadAhead, o.ReadAheadBytes, int32(o.PullBatch)
-	if o.ByCircle {
-		m.strategy = assign.ByCircle
+	if o.Strategy != nil {
+		m.strategy = o.Strategy
 	}
 	subs := o.Subscriptions
 	if o.Broadcast {

@@ -52,39 +52,77 @@ func dealCards(queues []skua.Queue, members []string) map[string][]skua.Queue {
 }
 
 func TestStrategiesAgreeWithNaiveTwins(t *testing.T) {
-	for q := range 40 {
+	for q := 1; q < 40; q++ {
 		for m := 1; m < 12; m++ {
 			all, group := queues(q), members(m)
 			runs, cards := dealRuns(all, group), dealCards(all, group)
 			for _, member := range group {
-				if got := Averagely(all, group, member); !slices.Equal(got, runs[member]) {
-					t.Fatalf("Averagely: %d queues, %d members: %s got %v, want %v", q, m, member, got, runs[member])
+				if got, err := Averagely(all, group, member); err != nil || !slices.Equal(got, runs[member]) {
+					t.Fatalf("Averagely: %d queues, %d members: %s got %v, want %v (%v)", q, m, member, got, runs[member], err)
 				}
-				if got := ByCircle(all, group, member); !slices.Equal(got, cards[member]) {
-					t.Fatalf("ByCircle: %d queues, %d members: %s got %v, want %v", q, m, member, got, cards[member])
+				if got, err := ByCircle(all, group, member); err != nil || !slices.Equal(got, cards[member]) {
+					t.Fatalf("ByCircle: %d queues, %d members: %s got %v, want %v (%v)", q, m, member, got, cards[member], err)
 				}
 			}
 		}
 	}
 }
 
+// strategies are all of them, with arguments that suit queues and members.
+var strategies = map[string]Strategy{
+	"Averagely": Averagely, "ByCircle": ByCircle, "ConsistentHash": ConsistentHash(10), "MachineRoom": MachineRoom([]string{"b0", "b1"}),
+	"MachineRoomNearby": MachineRoomNearby(Averagely, Rooms{
+		Queue:  func(q skua.Queue) string { return q.Broker },
+		Member: func(string) string { return "b1" },
+	}),
+	"Pop": func(queues []skua.Queue, members []string, member string) ([]skua.Queue, error) {
+		return Pop(ByCircle, 1, queues, members, member)
+	},
+}
+
 func TestStrangerGetsNothing(t *testing.T) {
-	for _, strategy := range []Strategy{Averagely, ByCircle} {
-		if got := strategy(queues(8), members(2), "10.9.9.9@1"); got != nil {
-			t.Errorf("a stranger got %v", got)
-		}
-		if got := strategy(queues(8), nil, "10.9.9.9@1"); got != nil {
-			t.Errorf("of no members one got %v", got)
+	for name, strategy := range strategies {
+		if got, err := strategy(queues(8), members(4), "10.9.9.9@1"); got != nil || err != nil {
+			t.Errorf("%s: a stranger got %v, %v", name, got, err)
 		}
 	}
 }
 
-func TestResultIsTheCallersOwn(t *testing.T) {
-	all := queues(4)
-	got := Averagely(all, members(1), members(1)[0])
-	got[0].Topic = "changed"
-	if all[0].Topic != "t" {
-		t.Error("the result shares memory with the argument")
+// Members and queues are the same in all members, who each take what is theirs: nobody may see a change.
+func TestArgumentsStayAsTheyAre(t *testing.T) {
+	for name, strategy := range strategies {
+		all, group := queues(8), members(4)
+		got, err := strategy(all, group, group[0])
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		for i := range got {
+			got[i].Topic = "changed"
+		}
+		if !slices.Equal(all, queues(8)) || !slices.Equal(group, members(4)) {
+			t.Errorf("%s: the arguments are now %v %v", name, all, group)
+		}
+	}
+	config := queues(3)
+	strategy := ByConfig(config)
+	config[0].Topic = "changed"
+	if got, _ := strategy(nil, nil, ""); !slices.Equal(got, queues(3)) {
+		t.Errorf("ByConfig: %v", got)
+	}
+}
+
+// When a member leaves, only its queues move.
+func TestConsistentHashMovesFewQueues(t *testing.T) {
+	all, group, strategy := queues(1000), members(10), ConsistentHash(100)
+	fewer := slices.Delete(slices.Clone(group), 3, 4)
+	for _, member := range fewer {
+		before, _ := strategy(all, group, member)
+		after, _ := strategy(all, fewer, member)
+		for _, q := range before {
+			if !slices.Contains(after, q) {
+				t.Errorf("%v moved away from %s", q, member)
+			}
+		}
 	}
 }
 

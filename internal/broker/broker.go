@@ -43,13 +43,15 @@ type Broker struct {
 	registration registration
 	admin        sideline // changes and reports
 	cold         sideline // reads from the disk
-	relays       sideline // questions that a client has to answer
+	relays       sideline // questions that a client or a name server has to answer
 	settings     settings
 
 	store        *store.Store
 	topics       *topics
 	groups       *groups
 	offsets      *offsets
+	modes        *requestModes
+	routes       routes
 	polls        *polls
 	filters      filters
 	groupFilters *consumerFilters
@@ -164,6 +166,9 @@ func (b *Broker) open(o *Options) (err error) {
 		return err
 	}
 	b.offsets.bound(b.endOf)
+	if b.modes, err = openRequestModes(b.configPath("messageRequestMode.json"), b.log); err != nil {
+		return err
+	}
 	if err := b.openSchedule(levels); err != nil {
 		return err
 	}

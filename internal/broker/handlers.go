@@ -55,6 +55,10 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 	command.UnlockBatchMQ:          (*Broker).unlockBatch,
 	command.ConsumerSendMsgBack:    reading((*Broker).sendBack),
 
+	command.QueryAssignment:          (*Broker).queryAssignment,
+	command.SetMessageRequestMode:    inBackground((*Broker).setRequestMode),
+	command.GetAllMessageRequestMode: inBackground((*Broker).allRequestModes),
+
 	command.QueryMessage:      reading((*Broker).queryMessage),
 	command.ViewMessageByID:   reading((*Broker).viewMessage),
 	command.QueryConsumeQueue: inBackground((*Broker).queryQueue),
@@ -137,7 +141,7 @@ func reading(serve func(*Broker, *wire.Frame)) func(*Broker, *wire.Frame) {
 	}
 }
 
-// relayed is inBackground for requests that wait for a client, so that slow clients delay no other requests.
+// relayed is inBackground for requests that wait for a client or a name server, so that slow peers delay no other requests.
 func relayed(serve func(*Broker, *wire.Frame)) func(*Broker, *wire.Frame) {
 	return func(b *Broker, req *wire.Frame) {
 		own := req.Clone()

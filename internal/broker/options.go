@@ -114,6 +114,16 @@ type Options struct {
 	// Updates of consumer offsets after which their data version grows by one.
 	ConsumerOffsetUpdateVersionStep int64 `key:"consumerOffsetUpdateVersionStep" default:"500" min:"1"`
 
+	// Whether consumers that ask the broker which queues they have to read are told their share. false: all.
+	ServerLoadBalancerEnable bool `key:"serverLoadBalancerEnable" default:"true" live:"true"`
+	// How old what name servers said of a topic may be when queues are assigned to consumers.
+	LoadBalancePollNameServerInterval int64 `key:"loadBalancePollNameServerInterval" default:"30000" live:"true" unit:"ms" min:"0" max:"1099511627776"`
+	// How such consumers are told to get messages, unless it was set for their group and topic (mqadmin setConsumeMode). POP
+	// is answered, but not served by this release.
+	DefaultMessageRequestMode string `key:"defaultMessageRequestMode" default:"PULL" live:"true" oneOf:"PULL POP"`
+	// With POP: of how many members a consumer has the queues besides its own. Below 1: it has those of all.
+	DefaultPopShareQueueNum int32 `key:"defaultPopShareQueueNum" default:"-1" live:"true"`
+
 	// Whether the members of a consumer group are told when one joins or leaves.
 	NotifyConsumerIdsChangedEnable bool `key:"notifyConsumerIdsChangedEnable" default:"true" live:"true"`
 	// A client that is silent for so long is forgotten and its connection closed.

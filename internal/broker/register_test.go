@@ -28,6 +28,8 @@ type nameServer struct {
 	seen    []registered
 	gone    []command.BrokerIdentity
 	beats   int
+	routes  map[string]command.TopicRoute
+	looked  int // questions for routes
 }
 
 // registered is a registration.
@@ -93,6 +95,13 @@ func (n *nameServer) serve(req *wire.Frame) {
 		answer.Header = &command.QueryDataVersionResponse{Changed: n.changed}
 	case command.BrokerHeartbeat:
 		n.beats++
+	case command.GetRouteinfoByTopic:
+		n.looked++
+		if route, ok := n.routes[req.Ext.String("topic")]; ok {
+			answer.Body, _ = fastjson.Marshal(route)
+		} else {
+			answer.Status = command.StatusTopicNotExist
+		}
 	}
 	req.Call().Reply(&answer)
 }

@@ -90,11 +90,23 @@ type CorrectionOffsets struct {
 	Offsets map[int32]skua.QueueOffset `json:"correctionOffsets"` // by queue
 }
 
-// Modes of message requests.
+// RequestMode is how consumers that have their queues assigned get messages.
+type RequestMode string
+
+// The modes.
 const (
-	ModePull = "PULL"
-	ModePop  = "POP"
+	ModePull RequestMode = "PULL"
+	ModePop  RequestMode = "POP"
 )
+
+var requestModes = []string{string(ModePull), string(ModePop)}
+
+// UnmarshalJSONFrom reads the name or the number.
+func (m *RequestMode) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	s, err := fastjson.DecodeEnum(dec, requestModes)
+	*m = RequestMode(s)
+	return err
+}
 
 // QueryAssignmentBody is the body of QUERY_ASSIGNMENT.
 type QueryAssignmentBody struct {
@@ -105,27 +117,28 @@ type QueryAssignmentBody struct {
 	Topic    string       `json:"topic"`
 }
 
-// Assignments is the answer to QUERY_ASSIGNMENT.
+// Assignments is the answer to QUERY_ASSIGNMENT. nil and empty are not the same: nothing is said, or there is no queue for
+// the consumer.
 type Assignments struct {
-	Assignments []Assignment `json:"messageQueueAssignments"`
+	Assignments []Assignment `json:"messageQueueAssignments,omitzero"`
 }
 
 // Assignment is a queue that the broker assigned to a consumer.
 type Assignment struct {
-	Attachments map[string]string `json:"attachments"`
+	Attachments map[string]string `json:"attachments,omitzero"`
 	Queue       MessageQueue      `json:"messageQueue"` // QueueID -1: all of the broker
-	Mode        string            `json:"mode"`         // ModePull or ModePop
+	Mode        RequestMode       `json:"mode"`
 }
 
 // MessageRequestMode is the body of SET_MESSAGE_REQUEST_MODE and an item of messageRequestMode.json.
 type MessageRequestMode struct {
-	Group       string `json:"consumerGroup"`
-	Mode        string `json:"mode"` // ModePull or ModePop
-	ShareQueues int32  `json:"popShareQueueNum"`
-	Topic       string `json:"topic"`
+	Group       string      `json:"consumerGroup"`
+	Mode        RequestMode `json:"mode"`
+	ShareQueues int32       `json:"popShareQueueNum"` // of ModePop: members whose queues a consumer has besides its own; below 1: all
+	Topic       string      `json:"topic"`
 }
 
-// MessageRequestModes is messageRequestMode.json: topic -> group -> mode.
+// MessageRequestModes is messageRequestMode.json, and the answer to GET_ALL_MESSAGE_REQUEST_MODE: topic -> group -> mode.
 type MessageRequestModes struct {
 	Modes map[string]map[string]MessageRequestMode `json:"messageRequestModeMap"`
 }
