@@ -171,7 +171,11 @@ type PullHeader struct {
 	ExpressionType []byte
 	MaxBytes       int32 // 0: the broker's limit
 	RequestSource  int32
+	ProxyClientID  []byte // of the client for which a proxy pulls; nil: not written
 }
+
+// ProxyForBroadcast as PullHeader.RequestSource says that a proxy pulls for a client that broadcasts.
+const ProxyForBroadcast = 1
 
 // Decode reads the fields.
 func (h *PullHeader) Decode(f Fields) (err error) {
@@ -204,6 +208,8 @@ func (h *PullHeader) Decode(f Fields) (err error) {
 			h.MaxBytes, err = x.Int32()
 		case "requestSource":
 			h.RequestSource, err = x.Int32()
+		case "proxyFrowardClientId": // so it is spelled
+			h.ProxyClientID = x.Value
 		}
 		if err != nil {
 			return err
@@ -234,6 +240,9 @@ func (h *PullHeader) Encode(w Writer) {
 	}
 	if h.RequestSource != 0 {
 		w.Int("requestSource", int64(h.RequestSource))
+	}
+	if h.ProxyClientID != nil {
+		w.Bytes("proxyFrowardClientId", h.ProxyClientID)
 	}
 }
 

@@ -22,8 +22,17 @@ type TopicOffset struct {
 
 // ConsumeStats is the answer to GET_CONSUME_STATS.
 type ConsumeStats struct {
-	TPS     float64                        `json:"consumeTps"` // messages a second
+	Blocked []BlockedQueue                 `json:"blockedQueues,omitzero"` // Skua only
+	TPS     float64                        `json:"consumeTps"`             // messages a second
 	Offsets map[MessageQueue]ConsumeOffset `json:"offsetTable"`
+}
+
+// BlockedQueue is a queue that a group consumes in order and in which it does not get past a message.
+type BlockedQueue struct {
+	Millis   int64            `json:"blockedMillis"` // for how long
+	ClientID string           `json:"clientId"`      // that has locked the queue
+	Queue    MessageQueue     `json:"messageQueue"`
+	Offset   skua.QueueOffset `json:"offset"` // of the message
 }
 
 // ConsumeOffset is one queue of ConsumeStats.
