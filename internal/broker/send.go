@@ -181,6 +181,11 @@ func (b *Broker) templateUnfit(template string) string {
 // store edits, checks and stores what is to be sent. The answer leaves when it is safe; an error is to be answered.
 func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	s.edited.scan(h.Properties)
+	if h.Batch {
+		if err := s.checkBatch(); err != nil {
+			return err
+		}
+	}
 	if err := s.check(h); err != nil {
 		return err
 	}
@@ -237,7 +242,7 @@ func (s *sending) check(h *command.SendHeader) error {
 		return refusalf(command.StatusSystemError, "accurate timer message is not enabled, timerWheelEnable is false: this release of Skua has delay levels but no property %s", e.timer)
 	case s.message.SysFlag&record.FlagInnerBatch != 0 || e.innerBatch:
 		return refusalf(command.StatusMessageIllegal, "the message is illegal: it says that it is a batch in one record (INNER_NUM); send a batch to a topic of queue.type=%s, the broker then makes one", queueBatch)
-	case s.topic.keyed && !e.keys:
+	case s.topic.keyed && !e.keys && !h.Batch: // each message of a batch has its own
 		return refusalf(command.StatusMessageIllegal, "Required message key is missing")
 	}
 	return nil
@@ -278,15 +283,16 @@ func (s *sending) bury(req *wire.Frame, h *command.SendHeader) error {
 	if h.ReconsumeTimes <= limit && !s.b.locks.held(name, s.b.now()) {
 		return nil
 	}
-	dead := s.b.ensureTopic(skua.DLQTopic(name), deadLetterQueues, 0)
-	if dead == nil || dead.WriteQueues == 0 {
-		return refusalf(command.StatusSystemError, "topic[%s] not exist", skua.DLQTopic(name))
+	dead, err := s.b.deadLetters(name)
+	if err != nil {
+		return err
 	}
 	s.topic = dead
 	s.message.Topic, s.message.QueueID = dead.bytes, rand.Int32N(dead.WriteQueues)
-	s.edited.level = 0
 	s.edited.undelayed = true
 	s.edited.scan(h.Properties)
+	s.edited.out = record.AppendProperty(s.edited.out, skua.PropDelayLevel, "-1") // as in Java
+	s.edited.out = withOrigin(s.edited.out)
 	s.b.stats.group(dead.bytes, []byte(name)).deadLetter.add(1)
 	return nil
 }

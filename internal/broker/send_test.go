@@ -131,6 +131,21 @@ func TestSendChecks(t *testing.T) {
 		{"batch of garbage", 13, "the message is illegal: record: batch is malformed", func(h *command.SendHeader) { h.Batch = true }, []byte("garbage")},
 		{"batch to a retry topic", 13, "batch request does not support retry group %RETRY%G", func(h *command.SendHeader) { h.Batch, h.Topic = true, []byte("%RETRY%G") }, nil},
 		{"delayed batch", 13, "the message is illegal: a batch cannot be delayed", func(h *command.SendHeader) { h.Batch, h.Properties = true, properties("DELAY", "3") }, batchBody("x")},
+		{"timed batch", 13, "the message is illegal: a batch cannot be delayed", func(h *command.SendHeader) { h.Batch, h.Properties = true, properties("TIMER_DELAY_SEC", "3") }, batchBody("x")},
+		{"batch of halves", 13, "the message is illegal: a batch cannot be a transaction message", func(h *command.SendHeader) { h.Batch, h.Properties = true, properties("TRAN_MSG", "true") }, batchBody("x")},
+		{"batch of halves by their flag", 13, "the message is illegal: a batch cannot be a transaction message", func(h *command.SendHeader) { h.Batch, h.SysFlag = true, 4 }, batchBody("x")},
+		{"delayed message in a batch", 13, "the message is illegal: message 1 of the batch: it cannot be delayed; send it alone", func(h *command.SendHeader) { h.Batch = true }, batchWith("DELAY", "3")},
+		{"delayed message in a batch in one record", 13, "the message is illegal: message 1 of the batch: it cannot be delayed", func(h *command.SendHeader) {
+			h.Batch, h.Topic, h.Properties = true, []byte("Batched"), properties("UNIQ_KEY", "A")
+		}, batchWith("DELAY", "3")},
+		{"timed message in a batch", 13, "the message is illegal: message 1 of the batch: it cannot be delayed", func(h *command.SendHeader) { h.Batch = true }, batchWith("TIMER_DELIVER_MS", "3")},
+		{"half message in a batch", 13, "the message is illegal: message 1 of the batch: it cannot be a transaction message", func(h *command.SendHeader) { h.Batch = true }, batchWith("TRAN_MSG", "true")},
+		{"batch in a batch", 13, "the message is illegal: message 1 of the batch: it cannot be a batch itself", func(h *command.SendHeader) { h.Batch = true }, batchWith("INNER_NUM", "3")},
+		{"no key in a batch", 13, "Required message key is missing: message 0 of the batch has none", func(h *command.SendHeader) { h.Batch, h.Topic = true, []byte("Keyed") }, batchWith("KEYS", "k")},
+		{"batch that ends in the middle", 13, "the message is illegal: record: batch is malformed at byte 24", func(h *command.SendHeader) { h.Batch = true }, batchBody("ab", "cd")[:40]},
+		{"batch too long", 13, "the message is illegal", func(h *command.SendHeader) { h.Batch = true }, batchBody(strings.Repeat("x", 2<<20), strings.Repeat("y", 2<<20+1))},
+		{"batch with properties too long", 13, "the message is illegal", func(h *command.SendHeader) { h.Batch = true }, record.AppendBatchItem(nil, record.BatchItem{Body: []byte("x"), Properties: make([]byte, 1<<15)})},
+		{"batch to a topic with a long name", 29, "The specified topic is longer than topic max length", func(h *command.SendHeader) { h.Batch, h.Topic = true, []byte(long) }, batchBody("x")},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			h := sendHeader("T")
@@ -153,6 +168,27 @@ func TestSendChecks(t *testing.T) {
 	if got := d.peer.stored("T"); len(got) != 0 {
 		t.Errorf("refused messages were stored: %d", len(got))
 	}
+}
+
+// batchWith is a batch of two messages, of which the second has a property.
+func batchWith(key, value string) []byte {
+	return record.AppendBatchItem(batchBody("first"), record.BatchItem{Body: []byte("second"), Properties: properties(key, value)})
+}
+
+// What a batch may have in it although it looks as if it asked for something.
+func TestSendBatchWithHarmlessProperties(t *testing.T) {
+	d := openDoor(t)
+	h := sendHeader("T")
+	h.Batch = true
+	for _, kv := range [][2]string{{"DELAY", "0"}, {"TRAN_MSG", "false"}, {"KEYS", "k"}} {
+		d.peer.must(command.SendBatchMessage, h, batchWith(kv[0], kv[1]))
+	}
+	if got := d.peer.stored("T"); len(got) != 6 {
+		t.Errorf("%d messages", len(got))
+	}
+	d.peer.createTopic("Keyed", 1, "+cleanup.policy=COMPACTION")
+	h.Topic = []byte("Keyed")
+	d.peer.must(command.SendBatchMessage, h, record.AppendBatchItem(nil, record.BatchItem{Body: []byte("x"), Properties: properties("KEYS", "k")}))
 }
 
 func TestSendMalformedNumbers(t *testing.T) {
@@ -269,12 +305,16 @@ func TestSendBatchToBatchQueue(t *testing.T) {
 
 func TestSendToRetryTopicEndsInDeadLetters(t *testing.T) {
 	d := openDoor(t)
-	h := sendHeader("%RETRY%G", "DELAY", "3", "RETRY_TOPIC", "T")
+	h := sendHeader("%RETRY%G", "DELAY", "3", "RETRY_TOPIC", "T", "UNIQ_KEY", "U1")
 	h.ReconsumeTimes = 17
 	d.peer.must(command.SendMessageV2, h, []byte("x"))
 	got := d.peer.stored("%DLQ%G")
-	if len(got) != 1 || string(got[0].Body) != "x" || strings.Contains(string(got[0].Properties), "DELAY") {
-		t.Errorf("dead letters: %+v", got)
+	if len(got) != 1 || string(got[0].Body) != "x" || got[0].ReconsumeTimes != 17 {
+		t.Fatalf("dead letters: %+v", got)
+	}
+	p := record.ParseProperties(got[0].Properties)
+	if p["DELAY"] != "-1" || p["RETRY_TOPIC"] != "T" || p["DLQ_ORIGIN_TOPIC"] != "T" || p["DLQ_ORIGIN_MESSAGE_ID"] != "U1" {
+		t.Errorf("properties of the dead letter %v", p)
 	}
 	h.ReconsumeTimes, h.HasMaxReconsume, h.MaxReconsumeTimes = 17, true, 20
 	d.peer.must(command.SendMessageV2, h, []byte("y"))

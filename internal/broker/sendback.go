@@ -15,7 +15,7 @@ import (
 // The delay level of a message's first retry; each further one waits a level longer.
 const firstRetryLevel = 3
 
-// The dead letter topic of a group has this many queues.
+// The dead letter topic of a group has this many queues. It can be read, so that messages can be looked at and sent again.
 const deadLetterQueues = 1
 
 // sendBack serves CONSUMER_SEND_MSG_BACK: a consumer failed on a message and gives it back. A copy goes to the retry
@@ -43,9 +43,9 @@ func (b *Broker) sendBack(f *wire.Frame) {
 	if h.UnitMode {
 		sysFlag = command.TopicUnitSub
 	}
-	topic := b.ensureTopic(skua.RetryTopic(h.Group), group.RetryQueues, sysFlag)
-	if topic == nil {
-		refuse(f, command.StatusSystemError, "topic[%s] not exist", skua.RetryTopic(h.Group))
+	topic, err := b.backTopic(skua.RetryTopic(h.Group), group.RetryQueues, sysFlag)
+	if err != nil {
+		refuseWith(f, err)
 		return
 	}
 	if !topic.Perm.Writable() {
@@ -57,6 +57,24 @@ func (b *Broker) sendBack(f *wire.Frame) {
 		limit = *h.MaxReconsumeTimes
 	}
 	b.sendBackRecord(f, &h, topic, limit)
+}
+
+// backTopic returns a retry or dead letter topic, which it creates if it is missing. The error is a refusal.
+func (b *Broker) backTopic(name string, queues, sysFlag int32) (*topic, error) {
+	t := b.ensureTopic(name, queues, sysFlag)
+	switch {
+	case t == nil:
+		return nil, refusalf(command.StatusSystemError, "topic[%s] not exist: it cannot be created, see the broker's log", name)
+	case t.WriteQueues == 0:
+		return nil, refusalf(command.StatusSystemError, "topic[%s] not exist: it has no queue to write to; mqadmin updateTopic -w 1 gives it one", name)
+	}
+	return t, nil
+}
+
+// deadLetters returns the dead letter topic of a group. Messages go there whatever its permission is: refused, they would
+// come back to their consumers for ever.
+func (b *Broker) deadLetters(group string) (*topic, error) {
+	return b.backTopic(skua.DLQTopic(group), deadLetterQueues, 0)
 }
 
 // sendBackRecord stores the copy. It reads the log, which may block.
@@ -74,13 +92,13 @@ func (b *Broker) sendBackRecord(f *wire.Frame, h *command.SendBackHeader, topic 
 	counters := b.stats.group(m.Topic, []byte(h.Group))
 	dead := h.DelayLevel < 0 || m.ReconsumeTimes >= limit
 	if dead {
-		if topic = b.ensureTopic(skua.DLQTopic(h.Group), deadLetterQueues, 0); topic == nil {
-			refuse(f, command.StatusSystemError, "topic[%s] not exist", skua.DLQTopic(h.Group))
+		if topic, err = b.deadLetters(h.Group); err != nil {
+			refuseWith(f, err)
 			return
 		}
 	}
 	again, level := retryCopy(&m, topic.Name, int(h.DelayLevel), dead)
-	again.QueueID, again.StoreHost = rand.Int32N(max(topic.WriteQueues, 1)), b.host
+	again.QueueID, again.StoreHost = rand.Int32N(topic.WriteQueues), b.host
 	var scratch []byte
 	receipt, err := b.put(topic, []*record.Message{again}, level, &scratch)
 	if err != nil {
@@ -138,7 +156,37 @@ func retryCopy(m *record.Message, topic string, level int, dead bool) (*record.M
 	properties[skua.PropDelayLevel] = strconv.Itoa(level)
 	again := *m
 	again.Topic, again.Properties = []byte(topic), record.AppendProperties(nil, properties)
+	if dead {
+		again.Properties = withOrigin(again.Properties)
+	}
 	again.ReconsumeTimes++
 	again.PreparedOffset = 0
 	return &again, level
+}
+
+// originRoom is left free of the properties of a dead letter, for what the broker and the store add.
+const originRoom = 512
+
+// withOrigin appends to the properties of a dead letter from where it came, for those who look at it or send it again: the
+// topic that it was sent to, and its unique key or, without one, the offset id of its first delivery. It is left out where
+// there is no room: a letter that is too long would come back to its consumer for ever. What an earlier death has left stays.
+func withOrigin(properties []byte) []byte {
+	if _, has := record.Property(properties, skua.PropDLQOriginTopic); has {
+		return properties
+	}
+	topic, _ := record.Property(properties, skua.PropRetryTopic)
+	id, _ := record.Property(properties, skua.PropUniqueKey)
+	if len(id) == 0 {
+		id, _ = record.Property(properties, skua.PropOriginMessageID)
+	}
+	if len(properties)+len(topic)+len(id) > record.MaxProperties-originRoom {
+		return properties
+	}
+	if len(topic) > 0 {
+		properties = record.AppendProperty(properties, skua.PropDLQOriginTopic, string(topic))
+	}
+	if len(id) > 0 {
+		properties = record.AppendProperty(properties, skua.PropDLQOriginMessageID, string(id))
+	}
+	return properties
 }

@@ -1,6 +1,7 @@
 package broker_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -124,4 +125,125 @@ func TestDelayedSendSurvivesARestart(t *testing.T) {
 	if offsets[1] != 1 || offsets[2] != 1 {
 		t.Errorf("%v", offsets)
 	}
+}
+
+// Dead letters tell where they came from, and can be read and sent again.
+func TestDeadLettersCanBeReadAndSentAgain(t *testing.T) {
+	d := openDoor(t)
+	for _, key := range []string{"U1", ""} {
+		id, _ := d.peer.send("T", "body", skua.PropTags, "A", skua.PropUniqueKey, key)
+		d.peer.must(command.ConsumerSendMsgBack, &command.SendBackHeader{Offset: logOffset(t, id), Group: "G", DelayLevel: -1}, nil)
+	}
+	answer := d.peer.must(command.PullMessage, pullHeader(skua.DLQTopic("G"), 0), nil)
+	if got := bodies(t, answer.Body); len(got) != 2 {
+		t.Fatalf("dead letters %v", got)
+	}
+	for i, m := range d.peer.stored(skua.DLQTopic("G")) {
+		p := record.ParseProperties(m.Properties)
+		if p[skua.PropDLQOriginTopic] != "T" || i == 0 && p[skua.PropDLQOriginMessageID] != "U1" || p[skua.PropDLQOriginMessageID] != p[skua.PropUniqueKey] || p[skua.PropOriginMessageID] == "" {
+			t.Errorf("%v", p)
+		}
+		h := sendHeader(p[skua.PropDLQOriginTopic])
+		h.Properties = m.Properties
+		d.peer.must(command.SendMessageV2, h, m.Body)
+	}
+	again := d.peer.stored("T")
+	if len(again) != 4 || string(again[3].Body) != "body" {
+		t.Fatalf("sent again: %v", again)
+	}
+	d.peer.must(command.ConsumerSendMsgBack, &command.SendBackHeader{Offset: again[2].LogOffset, Group: "G", DelayLevel: -1}, nil)
+	if dead := d.peer.stored(skua.DLQTopic("G")); len(dead) != 3 || strings.Count(string(dead[2].Properties), skua.PropDLQOriginTopic) != 1 {
+		t.Errorf("dead for the second time: %v", dead)
+	}
+	// Where there is no room for more properties the letter arrives all the same.
+	id, _ := d.peer.send("T", "full", "P", strings.Repeat("x", 32_300))
+	d.peer.must(command.ConsumerSendMsgBack, &command.SendBackHeader{Offset: logOffset(t, id), Group: "G", DelayLevel: -1}, nil)
+	dead := d.peer.stored(skua.DLQTopic("G"))
+	if len(dead) != 4 || strings.Contains(string(dead[3].Properties), skua.PropDLQOriginTopic) {
+		t.Errorf("%d dead letters", len(dead))
+	}
+}
+
+// The settings of the group count where the consumer says nothing.
+func TestSendBackGoesByTheGroup(t *testing.T) {
+	d := openDoor(t)
+	g := command.DefaultGroupConfig("G")
+	g.RetryMaxTimes, g.RetryQueues = 1, 3
+	d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, &g)
+	id, _ := d.peer.send("T", "body")
+	for range 30 {
+		d.peer.must(command.ConsumerSendMsgBack, &command.SendBackHeader{Offset: logOffset(t, id), Group: "G", DelayLevel: 99}, nil)
+	}
+	topic := ask[command.TopicConfigDetail](d.peer, command.GetTopicConfig, &command.TopicHeader{Topic: skua.RetryTopic("G")}, nil)
+	if topic.ReadQueues != 3 || topic.WriteQueues != 3 {
+		t.Errorf("retry topic %+v", topic.TopicConfig)
+	}
+	// A level beyond the last one is the last one.
+	parked := ask[command.ConsumeQueueSlice](d.peer, command.QueryConsumeQueue, &command.QueryQueueHeader{Topic: skua.ScheduleTopic, QueueID: 17, Count: 100}, nil).Entries
+	if len(parked) != 30 {
+		t.Fatalf("%d messages wait in the last level", len(parked))
+	}
+	queues := map[string]bool{}
+	var retry record.Message
+	for _, u := range parked {
+		m, _, err := record.Decode(d.peer.must(command.ViewMessageByID, &command.ViewMessageHeader{Offset: u.Offset}, nil).Body)
+		if err != nil {
+			t.Fatal(err)
+		}
+		queues[record.ParseProperties(m.Properties)[skua.PropRealQueueID]] = true
+		retry = m
+	}
+	if len(queues) != 3 {
+		t.Errorf("retries go to queues %v", queues)
+	}
+	d.peer.must(command.ConsumerSendMsgBack, &command.SendBackHeader{Offset: retry.LogOffset, Group: "G"}, nil)
+	if dead := d.peer.stored(skua.DLQTopic("G")); len(dead) != 1 || dead[0].ReconsumeTimes != 2 {
+		t.Errorf("after the last retry: %v", dead)
+	}
+	more := int32(2)
+	d.peer.must(command.ConsumerSendMsgBack, &command.SendBackHeader{Offset: retry.LogOffset, Group: "G", MaxReconsumeTimes: &more}, nil)
+	if dead := d.peer.stored(skua.DLQTopic("G")); len(dead) != 1 {
+		t.Errorf("a consumer that allows more retries than its group: %d dead letters", len(dead))
+	}
+}
+
+// Topics that administrators have changed.
+func TestSendBackToChangedTopics(t *testing.T) {
+	d := openDoor(t)
+	change := func(topic string, queues int32, perm skua.Perm) {
+		d.peer.must(command.UpdateAndCreateTopic, &command.CreateTopicHeader{Topic: topic, ReadQueues: queues, WriteQueues: queues, Perm: perm, FilterType: command.SingleTag}, nil)
+	}
+	id, _ := d.peer.send("T", "body")
+	retry := &command.SendBackHeader{Offset: logOffset(t, id), Group: "G", DelayLevel: 1}
+	dead := &command.SendBackHeader{Offset: logOffset(t, id), Group: "G", DelayLevel: -1}
+	change(skua.RetryTopic("G"), 1, 4)
+	d.peer.refused(command.StatusNoPermission, "the topic[%RETRY%G] sending message is forbidden: its permission is R--", command.ConsumerSendMsgBack, retry, nil)
+	change(skua.RetryTopic("G"), 0, 6)
+	d.peer.refused(command.StatusSystemError, "topic[%RETRY%G] not exist: it has no queue to write to", command.ConsumerSendMsgBack, retry, nil)
+	change(skua.RetryTopic("G"), 1, 6)
+	change(skua.DLQTopic("G"), 0, 6)
+	d.peer.refused(command.StatusSystemError, "topic[%DLQ%G] not exist: it has no queue to write to", command.ConsumerSendMsgBack, dead, nil)
+	h := sendHeader(skua.RetryTopic("G"))
+	h.ReconsumeTimes = 17
+	d.peer.refused(command.StatusSystemError, "topic[%DLQ%G] not exist: it has no queue to write to", command.SendMessageV2, h, []byte("x"))
+	change(skua.DLQTopic("G"), 2, 4) // refused for lack of permission, they would come back for ever
+	d.peer.must(command.ConsumerSendMsgBack, dead, nil)
+	d.peer.must(command.SendMessageV2, h, []byte("x"))
+	// Without autoCreateTopicEnable the topics of groups come into being all the same.
+	d.peer.must(command.UpdateBrokerConfig, nil, []byte("autoCreateTopicEnable=false\n"))
+	dead.Group = "H"
+	d.peer.must(command.ConsumerSendMsgBack, dead, nil)
+	if got := d.peer.stored(skua.DLQTopic("H")); len(got) != 1 {
+		t.Errorf("%d dead letters", len(got))
+	}
+}
+
+// A batch that is stored in one record cannot be sent back, as with Java: clients send the message itself.
+func TestSendBackOfBatchInOneRecord(t *testing.T) {
+	d := openDoor(t)
+	d.peer.createTopic("Batched", 1, "+queue.type=BatchCQ")
+	h := sendHeader("Batched", "UNIQ_KEY", "CAFE")
+	h.Batch = true
+	r := sendResponse(t, d.peer.must(command.SendBatchMessage, h, batchBody("a", "b")))
+	d.peer.refused(command.StatusSystemError, "MESSAGE_ILLEGAL: ", command.ConsumerSendMsgBack, &command.SendBackHeader{Offset: logOffset(t, string(r.MsgID)), Group: "G"}, nil)
 }
