@@ -54,6 +54,7 @@ func (b *Broker) consumeStats(f *wire.Frame) {
 	for _, topic := range topics {
 		b.addProgress(&out, h.Group, topic)
 	}
+	out.Blocked = b.blockedOf(h.Group, b.now())
 	answer(f, out)
 }
 

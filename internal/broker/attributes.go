@@ -3,6 +3,7 @@ package broker
 import (
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -19,19 +20,34 @@ const (
 	messageMixed      = "MIXED"
 )
 
-// attribute describes an attribute of topics.
+// attribute describes an attribute of topics or groups.
 type attribute struct {
-	changeable bool
-	values     []string // nil: a whole number from -1 up
+	changeable  bool
+	values      []string // those that it can have
+	least, most int64    // or the whole numbers
+	free        bool     // or any text
 }
 
 // topicAttributes are the attributes that topics of 5.5.0 can have.
 var topicAttributes = map[string]attribute{
-	attrQueueType:           {false, []string{"SimpleCQ", queueBatch, "RocksDBCQ"}},
-	attrCleanupPolicy:       {false, []string{"DELETE", cleanupCompaction}},
-	attrMessageType:         {true, []string{"UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY", "LITE", messageMixed}},
-	attrReserveTime:         {true, nil},
-	"lite.topic.expiration": {true, nil}, // minutes; kept for Java brokers on the same files
+	attrQueueType:           {values: []string{"SimpleCQ", queueBatch, "RocksDBCQ"}},
+	attrCleanupPolicy:       {values: []string{"DELETE", cleanupCompaction}},
+	attrMessageType:         {changeable: true, values: []string{"UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY", "LITE", messageMixed}},
+	attrReserveTime:         {changeable: true, least: -1, most: math.MaxInt64},
+	"lite.topic.expiration": {changeable: true, least: -1, most: math.MaxInt64}, // minutes; kept for Java brokers on the same files
+}
+
+// groupAttributes are the attributes that consumer groups of 5.5.0 can have. They are about pop consumption, and are kept
+// for what will act on them and for Java brokers on the same files.
+var groupAttributes = map[string]attribute{
+	"priority.factor":                   {changeable: true, most: 100},
+	"lite.bind.topic":                   {changeable: true, free: true},
+	"lite.sub.model":                    {changeable: true, values: []string{"Shared", "Exclusive"}},
+	"lite.sub.reset.offset.exclusive":   {changeable: true, values: []string{"true", "false"}},
+	"lite.sub.reset.offset.unsubscribe": {changeable: true, values: []string{"true", "false"}},
+	"lite.sub.client.quota":             {changeable: true, least: -1, most: math.MaxInt64},
+	"lite.sub.client.max.event.cnt":     {changeable: true, least: 10, most: math.MaxInt64},
+	"lite.sub.wildcard":                 {changeable: true, free: true},
 }
 
 // parseAttributes reads the attributes of a request: "+key=value" sets, "-key" removes, separated by commas. Keys come
@@ -57,9 +73,9 @@ func parseAttributes(text string) (map[string]string, error) {
 	return changes, nil
 }
 
-// alterAttributes returns the attributes of a topic after changes. A new topic, one whose old attributes are nil, can
+// alterAttributes returns the attributes of a topic or group after changes; known are those that it can have. A new one can
 // only get some.
-func alterAttributes(old map[string]string, isNew bool, changes map[string]string) (map[string]string, error) {
+func alterAttributes(known map[string]attribute, old map[string]string, isNew bool, changes map[string]string) (map[string]string, error) {
 	out := maps.Clone(old)
 	if out == nil {
 		out = map[string]string{}
@@ -72,13 +88,13 @@ func alterAttributes(old map[string]string, isNew bool, changes map[string]strin
 		}
 		touched[key] = true
 		if signed[0] == '-' {
-			if err := removable(key, old, isNew); err != nil {
+			if err := removable(known, key, old, isNew); err != nil {
 				return nil, err
 			}
 			delete(out, key)
 			continue
 		}
-		if err := settable(key, value, old, isNew); err != nil {
+		if err := settable(known, key, value, old, isNew); err != nil {
 			return nil, err
 		}
 		out[key] = value
@@ -86,13 +102,13 @@ func alterAttributes(old map[string]string, isNew bool, changes map[string]strin
 	return out, nil
 }
 
-func removable(key string, old map[string]string, isNew bool) error {
+func removable(all map[string]attribute, key string, old map[string]string, isNew bool) error {
 	if isNew {
 		return fmt.Errorf("only add attribute is supported while creating topic. key: %s", key)
 	}
-	a, known := topicAttributes[key]
+	a, known := all[key]
 	if !known {
-		return unknownAttribute(key)
+		return unknownAttribute(all, key)
 	}
 	if !a.changeable {
 		return fmt.Errorf("attempt to update an unchangeable attribute. key: %s", key)
@@ -103,17 +119,17 @@ func removable(key string, old map[string]string, isNew bool) error {
 	return nil
 }
 
-func settable(key, value string, old map[string]string, isNew bool) error {
-	a, known := topicAttributes[key]
+func settable(all map[string]attribute, key, value string, old map[string]string, isNew bool) error {
+	a, known := all[key]
 	if !known {
-		return unknownAttribute(key)
+		return unknownAttribute(all, key)
 	}
 	if a.values != nil && !slices.Contains(a.values, value) {
 		return fmt.Errorf("value is not in set: %s of key %s, want one of %s", value, key, strings.Join(a.values, ", "))
 	}
-	if a.values == nil {
-		if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < -1 {
-			return fmt.Errorf("value is not in range(-1, %d): %s of key %s", int64(1<<63-1), value, key)
+	if a.values == nil && !a.free {
+		if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < a.least || n > a.most {
+			return fmt.Errorf("value is not in range(%d, %d): %s of key %s", a.least, a.most, value, key)
 		}
 	}
 	if !isNew && !a.changeable && old[key] != value {
@@ -122,6 +138,6 @@ func settable(key, value string, old map[string]string, isNew bool) error {
 	return nil
 }
 
-func unknownAttribute(key string) error {
-	return fmt.Errorf("unsupported key: %s, want one of %s", key, strings.Join(slices.Sorted(maps.Keys(topicAttributes)), ", "))
+func unknownAttribute(all map[string]attribute, key string) error {
+	return fmt.Errorf("unsupported key: %s, want one of %s", key, strings.Join(slices.Sorted(maps.Keys(all)), ", "))
 }

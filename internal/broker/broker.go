@@ -59,11 +59,14 @@ type Broker struct {
 	unique       uniqueKeys
 	clients      *clients
 	notices      *notices
-	locks        locks
+	locks        *locks
 	schedule     *schedule
 	stats        *stats
 
 	transactions *transactions
+
+	broadcasts broadcasts
+	blockages  blockages
 
 	syncFlush bool    // flushDiskType
 	answers   answers // to sends that wait for the disk, in SYNC_FLUSH
@@ -172,6 +175,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if err := b.openSchedule(levels); err != nil {
 		return err
 	}
+	b.locks = openLocks(filepath.Join(o.StorePathRootDir, "skua", "locks"), o.BrokerName, b.log, time.Now, time.Now())
 	return b.openTransactions()
 }
 
@@ -313,6 +317,7 @@ func (b *Broker) start(failed chan<- error) {
 	b.every(time.Duration(o.TransactionMetricFlushInterval)*time.Millisecond, func(time.Time) { b.transactions.tick() })
 	b.every(clientScan, b.scanClients)
 	b.every(filterSweep, b.sweepFilters)
+	b.every(broadcastScan, b.gatherBroadcasts)
 	b.every(time.Second, b.tick)
 	if o.EnableSlaveActingMaster {
 		b.every(time.Duration(o.BrokerHeartbeatInterval)*time.Millisecond, func(time.Time) { b.sendHeartbeats() })
@@ -360,7 +365,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()
-	err = errors.Join(err, b.topics.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.transactions.close())
+	err = errors.Join(err, b.topics.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.locks.close(), b.transactions.close())
 	if closed := b.store.Close(); closed != nil {
 		return errors.Join(err, closed)
 	}

@@ -101,13 +101,16 @@ func parseTags(expression string) (func(int64) bool, error) {
 	return func(code int64) bool { return slices.Contains(codes, int32(code)) }, nil
 }
 
-// selection is which messages a pull wants.
-func (b *Broker) selection(h *command.PullHeader, g *group) (wants, error) {
+// selection is which messages a pull wants. view is what the members of its group say, nil if it has none.
+func (b *Broker) selection(h *command.PullHeader, g *group, view *consumerOutlook) (wants, error) {
 	if !g.mayRead(h.Topic) {
 		return wants{}, forbidf(forbiddenToRead, "the consumer group[%s] is forbidden for topic[%s]", g.Name, h.Topic)
 	}
+	if view != nil && view.model == command.Broadcasting && !g.ConsumeBroadcastEnable {
+		return wants{}, forbidf(forbiddenToBroadcast, "the consumer group[%s] can not consume by broadcast way: its consumeBroadcastEnable is false", g.Name)
+	}
 	if h.SysFlag&command.PullSubscription == 0 {
-		return b.groupSelection(h, g)
+		return b.groupSelection(h, view)
 	}
 	if t := h.ExpressionType; len(t) == 0 || string(t) == command.ExpressionTag {
 		return b.filters.tagged(h.Subscription)
@@ -120,13 +123,9 @@ func (b *Broker) selection(h *command.PullHeader, g *group) (wants, error) {
 }
 
 // groupSelection is which messages the group of a pull wants that brings no subscription.
-func (b *Broker) groupSelection(h *command.PullHeader, g *group) (wants, error) {
-	view := b.clients.outlook(h.Group)
+func (b *Broker) groupSelection(h *command.PullHeader, view *consumerOutlook) (wants, error) {
 	if view == nil {
 		return wants{}, refusalf(command.StatusSubscriptionNotExist, "the consumer's group info not exist%s", faq)
-	}
-	if view.model == command.Broadcasting && !g.ConsumeBroadcastEnable {
-		return wants{}, forbidf(forbiddenToBroadcast, "the consumer group[%s] can not consume by broadcast way: its consumeBroadcastEnable is false", g.Name)
 	}
 	in := view.topics[string(h.Topic)]
 	switch {

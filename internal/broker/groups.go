@@ -137,7 +137,7 @@ func (b *Broker) updateGroups(req *wire.Frame) {
 func (b *Broker) changeGroups(req *wire.Frame, configs []command.GroupConfig) {
 	for i := range configs {
 		c := &configs[i]
-		if err := skua.ValidateGroup(c.Name); err != nil {
+		if err := cmp.Or(skua.ValidateGroup(c.Name), c.RetryPolicy.Validate()); err != nil {
 			refuse(req, command.StatusInvalidParameter, "%v", err)
 			return
 		}
@@ -157,7 +157,7 @@ func (b *Broker) changeGroups(req *wire.Frame, configs []command.GroupConfig) {
 			if len(c.Unknown) == 0 {
 				c.Unknown = old.Unknown
 			}
-			attributes, err := groupAttributes(old.Attributes, c.Attributes)
+			attributes, err := alterAttributes(groupAttributes, old.Attributes, !exists, signed(c.Attributes))
 			if err != nil {
 				return nil, err
 			}
@@ -172,25 +172,6 @@ func (b *Broker) changeGroups(req *wire.Frame, configs []command.GroupConfig) {
 		return
 	}
 	succeed(req, nil, nil)
-}
-
-// groupAttributes returns the attributes of a group after changes: +key sets, -key removes.
-func groupAttributes(old, changes map[string]string) (map[string]string, error) {
-	out := maps.Clone(old)
-	if out == nil {
-		out = map[string]string{}
-	}
-	for signed, value := range changes {
-		switch {
-		case len(signed) > 1 && signed[0] == '-':
-			delete(out, signed[1:])
-		case len(signed) > 1 && signed[0] == '+':
-			out[signed[1:]] = value
-		default:
-			out[signed] = value
-		}
-	}
-	return out, nil
 }
 
 // deleteGroup serves DELETE_SUBSCRIPTIONGROUP.
@@ -213,7 +194,9 @@ func (b *Broker) deleteGroup(req *wire.Frame) {
 		b.log.Info("consumer group deleted", "group", h.Group)
 	}
 	if h.CleanOffset {
+		b.broadcasts.forget(func(k offsetKey) bool { return k.group == h.Group })
 		b.offsets.forgetGroup(h.Group)
+		b.offsets.forgetGroup(h.Group + broadcastSuffix)
 		b.stats.forgetGroup(h.Group)
 	}
 	succeed(req, nil, nil)

@@ -23,7 +23,7 @@ func (b *Broker) heartbeat(f *wire.Frame) {
 		return
 	}
 	for i := range h.Consumers {
-		if !b.prepared(&h.Consumers[i]) {
+		if d := &h.Consumers[i]; !b.prepared(d, b.ordered(d)) {
 			own := f.Clone()
 			b.admin.run(own.Call(), func() { b.noteHeartbeat(own, h) })
 			return
@@ -36,7 +36,7 @@ func (b *Broker) heartbeat(f *wire.Frame) {
 func (b *Broker) noteHeartbeat(f *wire.Frame, h *command.HeartbeatData) {
 	skip := map[string]bool{}
 	for i := range h.Consumers {
-		if d := &h.Consumers[i]; b.prepareGroup(d) {
+		if d := &h.Consumers[i]; b.prepareGroup(d, b.ordered(d)) {
 			b.registerFilters(d) // before others see that the group subscribes so
 		} else {
 			skip[d.Group] = true
@@ -54,13 +54,40 @@ func (b *Broker) noteHeartbeat(f *wire.Frame, h *command.HeartbeatData) {
 }
 
 // prepared reports whether prepareGroup and registerFilters have nothing to save, so that they do not block.
-func (b *Broker) prepared(d *command.ConsumerData) bool {
-	return d.Group == "" || b.groups.lookup(d.Group) != nil && b.topics.find(skua.RetryTopic(d.Group)) != nil && b.filtersKnown(d)
+func (b *Broker) prepared(d *command.ConsumerData, order bool) bool {
+	if d.Group == "" {
+		return true
+	}
+	retry := b.topics.find(skua.RetryTopic(d.Group))
+	return b.groups.lookup(d.Group) != nil && retry != nil && retry.Order == order && b.filtersKnown(d)
 }
 
-// prepareGroup creates a consumer group and its retry topic if they are missing. It reports false if the group may not
-// exist; its heartbeat is passed over then, as in Java.
-func (b *Broker) prepareGroup(d *command.ConsumerData) bool {
+// ordered reports whether the group subscribes to an ordered topic, by what a heartbeat says and what its other members
+// have said.
+func (b *Broker) ordered(d *command.ConsumerData) bool {
+	isOrdered := func(topic string) bool {
+		t := b.topics.find(topic)
+		return t != nil && t.Order
+	}
+	for i := range d.Subscriptions {
+		if isOrdered(d.Subscriptions[i].Topic) {
+			return true
+		}
+	}
+	if view := b.clients.outlook([]byte(d.Group)); view != nil {
+		for topic := range view.topics {
+			if isOrdered(topic) {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// prepareGroup creates a consumer group and its retry topic if they are missing, and marks the topic as ordered if the
+// group subscribes to an ordered one. It reports false if the group may not exist; its heartbeat is passed over then, as in
+// Java.
+func (b *Broker) prepareGroup(d *command.ConsumerData, order bool) bool {
 	group := b.findGroup(d.Group)
 	if group == nil {
 		return false
@@ -69,7 +96,9 @@ func (b *Broker) prepareGroup(d *command.ConsumerData) bool {
 	if d.UnitMode {
 		sysFlag = command.TopicUnitSub
 	}
-	b.ensureTopic(skua.RetryTopic(d.Group), group.RetryQueues, sysFlag)
+	if t := b.ensureTopic(skua.RetryTopic(d.Group), group.RetryQueues, sysFlag); t != nil && t.Order != order {
+		b.setOrder(t.Name, order)
+	}
 	return true
 }
 
@@ -131,6 +160,10 @@ func (b *Broker) lockBatch(f *wire.Frame) {
 		refuse(f, command.StatusInvalidParameter, "group of %d bytes, clientId of %d; at most %d are allowed", len(body.Group), len(body.ClientID), maxClientName)
 		return
 	}
+	if body.Group == "" || body.ClientID == "" {
+		refuse(f, command.StatusInvalidParameter, "consumerGroup %q or clientId %q is missing", body.Group, body.ClientID)
+		return
+	}
 	mine := slices.DeleteFunc(queuesOf(body.Queues), func(q skua.Queue) bool { return !b.has(q) })
 	got := b.locks.acquire(body.Group, body.ClientID, mine, b.now())
 	out := command.LockBatchResponse{Locked: make([]command.MessageQueue, len(got))}
@@ -164,15 +197,20 @@ func queuesOf(mqs []command.MessageQueue) []skua.Queue {
 	return qs
 }
 
-// follow does what a change of the client table asks for.
-func (b *Broker) follow(out outcome) {
-	for _, f := range out.findings {
+// tell logs findings.
+func (b *Broker) tell(found []finding) {
+	for _, f := range found {
 		if f.bad {
 			b.log.Warn(f.text)
 		} else {
 			b.log.Info(f.text)
 		}
 	}
+}
+
+// follow does what a change of the client table asks for.
+func (b *Broker) follow(out outcome) {
+	b.tell(out.findings)
 	if len(out.produced) > 0 {
 		b.transactions.producersCame(out.produced)
 	}
@@ -180,6 +218,9 @@ func (b *Broker) follow(out outcome) {
 		return
 	}
 	for _, name := range out.changed {
+		if view := b.clients.outlook([]byte(name)); view != nil && view.model == command.Broadcasting {
+			continue // its members have all queues, whoever else there is
+		}
 		if g := b.groups.lookup(name); g == nil || g.NotifyConsumerIDsChanged {
 			b.notices.post(name)
 		}
@@ -189,7 +230,7 @@ func (b *Broker) follow(out outcome) {
 // forgetConn is told of each connection that closed.
 func (b *Broker) forgetConn(c *wire.Conn) { b.follow(b.clients.closed(c)) }
 
-// scanClients drops clients and locks that have been silent for too long.
+// scanClients drops clients and locks that have been silent for too long, and looks for queues that are blocked.
 func (b *Broker) scanClients(now time.Time) {
 	out, silent := b.clients.expire(now, time.Duration(b.options.Load().ChannelExpiredTimeout)*time.Millisecond)
 	for _, c := range silent {
@@ -197,6 +238,7 @@ func (b *Broker) scanClients(now time.Time) {
 	}
 	b.follow(out)
 	b.locks.expire(now)
+	b.watchBlockages(now)
 }
 
 // notices tells the members of consumer groups, over their connections, that the group has changed. A group that waits

@@ -87,12 +87,19 @@ func (j *journal) create() (err error) {
 	return syncDir(filepath.Dir(j.path))
 }
 
+// close ends its use. What is in it stays.
+func (j *journal) close() error {
+	if j.file == nil {
+		return nil
+	}
+	err := j.file.Close()
+	j.file, j.size = nil, 0
+	return err
+}
+
 // drop removes the journal: the file has everything.
 func (j *journal) drop() error {
-	if j.file != nil {
-		j.file.Close()
-		j.file, j.size = nil, 0
-	}
+	j.close()
 	if err := os.Remove(j.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}

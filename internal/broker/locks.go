@@ -1,6 +1,8 @@
 package broker
 
 import (
+	"maps"
+	"slices"
 	"sync"
 	"time"
 
@@ -20,10 +22,15 @@ const maxLockGroups = 10_000
 // has no clock. The zero value is empty and ready; it is safe for concurrent use.
 //
 // A lock that its holder does not renew expires. A client that unregisters gives its locks back at once (Java lets them
-// expire, which delays the next owner of the queue by up to a minute).
+// expire, which delays the next owner of the queue by up to a minute). One whose connection breaks keeps them: it may
+// still be busy with a message, and comes back.
+//
+// Who holds what survives a restart, see lockFile: clients that were connected before would otherwise find their queues
+// locked by whoever comes back first, while they still handle messages of these.
 type locks struct {
 	mu     sync.Mutex
 	groups map[string]map[skua.Queue]lock // guarded by mu; no empty inner map
+	file   *lockFile                      // guarded by mu; nil: nothing is saved
 }
 
 // lock is who holds a queue and since when.
@@ -50,6 +57,7 @@ func (l *locks) acquire(group, client string, queues []skua.Queue, now time.Time
 		held = map[skua.Queue]lock{}
 	}
 	got := make([]skua.Queue, 0, len(queues))
+	var fresh []skua.Queue
 	for _, q := range queues {
 		old, taken := held[q]
 		if taken && old.client != client && !old.expired(now) {
@@ -58,12 +66,16 @@ func (l *locks) acquire(group, client string, queues []skua.Queue, now time.Time
 		if !taken && len(held) >= maxGroupLocks {
 			continue
 		}
+		if old.client != client {
+			fresh = append(fresh, q)
+		}
 		held[q] = lock{client, now}
 		got = append(got, q)
 	}
 	if len(held) > 0 {
 		l.groups[group] = held
 	}
+	l.file.note(group, client, fresh)
 	return got
 }
 
@@ -72,24 +84,18 @@ func (l *locks) release(group, client string, queues []skua.Queue) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	held := l.groups[group]
+	var mine []skua.Queue
 	for _, q := range queues {
-		if held[q].client == client {
-			delete(held, q)
+		if k, taken := held[q]; taken && k.client == client {
+			mine = append(mine, q)
 		}
 	}
-	l.dropEmptyLocked(group)
+	l.freeLocked(group, mine)
 }
 
 // releaseClient gives back all locks of a client in group.
 func (l *locks) releaseClient(group, client string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	for q, k := range l.groups[group] {
-		if k.client == client {
-			delete(l.groups[group], q)
-		}
-	}
-	l.dropEmptyLocked(group)
+	l.freeWhere(group, func(k lock) bool { return k.client == client })
 }
 
 // held reports whether any client of group holds a lock: the group consumes in order.
@@ -104,22 +110,61 @@ func (l *locks) held(group string, now time.Time) bool {
 	return false
 }
 
-// expire forgets locks that have expired.
+// expire forgets locks that have expired, and saves what is left if that is due.
 func (l *locks) expire(now time.Time) {
 	l.mu.Lock()
-	defer l.mu.Unlock()
-	for group, held := range l.groups {
-		for q, k := range held {
-			if k.expired(now) {
-				delete(held, q)
-			}
-		}
-		l.dropEmptyLocked(group)
+	groups := slices.Collect(maps.Keys(l.groups))
+	l.mu.Unlock()
+	for _, group := range groups {
+		l.freeWhere(group, func(k lock) bool { return k.expired(now) })
 	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.file.tick(l.groups)
 }
 
-func (l *locks) dropEmptyLocked(group string) {
-	if len(l.groups[group]) == 0 {
+// freeWhere forgets those locks of a group that which names.
+func (l *locks) freeWhere(group string, which func(lock) bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var some []skua.Queue
+	for q, k := range l.groups[group] {
+		if which(k) {
+			some = append(some, q)
+		}
+	}
+	l.freeLocked(group, some)
+}
+
+// freeLocked forgets locks of a group, which are held.
+func (l *locks) freeLocked(group string, queues []skua.Queue) {
+	held := l.groups[group]
+	for _, q := range queues {
+		delete(held, q)
+	}
+	if len(held) == 0 {
 		delete(l.groups, group)
 	}
+	l.file.note(group, "", queues)
+}
+
+// heldLock is a lock that somebody holds.
+type heldLock struct {
+	group, client string
+	queue         skua.Queue
+}
+
+// all returns the locks that are held.
+func (l *locks) all(now time.Time) []heldLock {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []heldLock
+	for group, held := range l.groups {
+		for q, k := range held {
+			if !k.expired(now) {
+				all = append(all, heldLock{group, k.client, q})
+			}
+		}
+	}
+	return all
 }

@@ -1,9 +1,16 @@
 package broker
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
+	"log/slog"
 	"math/rand/v2"
+	"os"
+	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,5 +99,102 @@ func TestLocksAgainstNaiveTwin(t *testing.T) {
 				log = append(log, event{client, q, now, false})
 			}
 		}
+	}
+}
+
+// lockFileAt is a table of locks kept in a file, at a time.
+func lockFileAt(t *testing.T, path string, log *slog.Logger, now time.Time) *locks {
+	l := openLocks(path, "b", log, func() time.Time { return now }, now)
+	t.Cleanup(func() { l.file.journal.close() })
+	return l
+}
+
+func TestLocksSurviveRestarts(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "skua", "locks")
+	log := slog.New(slog.DiscardHandler)
+	l := lockFileAt(t, path, log, after(0))
+	l.acquire("G", "one", queues(0, 1, 2), after(0))
+	l.acquire("H", "two", queues(1), after(0))
+	l.release("G", "one", queues(1))
+	l.acquire("G", "one", queues(0), after(0))
+	l = lockFileAt(t, path, log, after(59)) // without a close
+	if got := l.acquire("G", "two", queues(0, 1, 2), after(60)); !slices.Equal(got, queues(1)) {
+		t.Errorf("after a kill another client got %v", got)
+	}
+	if got := l.acquire("G", "two", queues(0, 1, 2), after(59+60)); !slices.Equal(got, queues(1)) {
+		t.Errorf("a lock found in the file ended before its holder could miss it: %v", got)
+	}
+	l.expire(after(59 + 61))
+	if got := l.all(after(59 + 61)); len(got) != 1 || got[0].client != "two" {
+		t.Errorf("locks that nobody renewed: %v", got)
+	}
+	if err := l.close(); err != nil {
+		t.Fatal(err)
+	}
+	l = lockFileAt(t, path, log, after(1000))
+	if got := l.all(after(1000)); len(got) != 0 {
+		t.Errorf("locks of long ago: %v", got)
+	}
+	if _, err := os.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a file about nothing is there: %v", err)
+	}
+	// A clock that was set back makes locks last, not end.
+	l.acquire("G", "one", queues(0), after(1000))
+	l = lockFileAt(t, path, log, after(500))
+	if got := l.acquire("G", "two", queues(0), after(520)); len(got) != 0 {
+		t.Errorf("after the clock was set back another client got %v", got)
+	}
+}
+
+func TestLockFileIsMadeAnew(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "skua", "locks")
+	buffer := new(bytes.Buffer)
+	log := slog.New(slog.NewTextHandler(buffer, nil))
+	l := lockFileAt(t, path, log, after(0))
+	var many []skua.Queue
+	for id := range int32(1000) {
+		many = append(many, queues(id)...)
+	}
+	for l.file.journal.size <= smallLockFile {
+		l.acquire("G", "one", many, after(0))
+		l.releaseClient("G", "one")
+	}
+	l.acquire("G", "one", queues(5), after(0))
+	l.expire(after(0))
+	if l.file.journal.size > 1000 {
+		t.Errorf("the file has %d bytes for one lock", l.file.journal.size)
+	}
+	// A file that cannot be written is no reason to refuse locks; it is told once, and caught up with.
+	l.file.journal.close()
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(filepath.Join(path, "in the way"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	for id := range int32(5) {
+		l.acquire("G", "two", queues(10+id), after(0))
+		l.expire(after(0))
+	}
+	if n := strings.Count(buffer.String(), "locks of queues cannot be saved"); n != 1 {
+		t.Errorf("logged %d times:\n%s", n, buffer)
+	}
+	if err := os.RemoveAll(path); err != nil {
+		t.Fatal(err)
+	}
+	l.expire(after(0))
+	if !strings.Contains(buffer.String(), "locks of queues are saved again") {
+		t.Errorf("log:\n%s", buffer)
+	}
+	if again := lockFileAt(t, path, log, after(1)).all(after(1)); len(again) != 6 {
+		t.Errorf("the file holds %v", again)
+	}
+	// Lines that are torn or no notes are passed over, and no reason not to start.
+	if err := os.WriteFile(path, []byte("no journal"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if got := lockFileAt(t, path, log, after(1)).all(after(1)); len(got) != 0 {
+		t.Errorf("out of garbage came %v", got)
 	}
 }

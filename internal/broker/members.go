@@ -40,6 +40,16 @@ func (c *clients) consumerIDs(group string) []string {
 	return slices.Compact(ids)
 }
 
+// idOf returns the client id of a connection that consumes for a group, "" if it does not.
+func (c *clients) idOf(conn *wire.Conn, group []byte) string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	if m := c.members[conn]; m != nil && m.consumers[string(group)] != nil {
+		return m.id
+	}
+	return ""
+}
+
 // consumerConns returns the connections of a consumer group.
 func (c *clients) consumerConns(group string) []*wire.Conn {
 	c.mu.RLock()

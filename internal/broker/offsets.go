@@ -27,6 +27,20 @@ type progress struct {
 	committed skua.QueueOffset // consumed, as the consumers say
 	pulled    skua.QueueOffset // handed out
 	reset     skua.QueueOffset // to go to with the next pull, as an administrator said
+	first     skua.QueueOffset // of the first message that was handed out before anything was committed; not saved
+}
+
+// noProgress is that of a group that knows nothing of a queue.
+func noProgress(queue int32) progress {
+	return progress{queue, noOffset, noOffset, noOffset, noOffset}
+}
+
+// head is the first message that the group has got but not consumed, as far as the broker can tell; noOffset if it cannot.
+func (p *progress) head() skua.QueueOffset {
+	if p.committed != noOffset {
+		return p.committed
+	}
+	return p.first
 }
 
 // groupProgress is how far a group has come with a topic.
@@ -42,7 +56,7 @@ func (g *groupProgress) atLocked(queue int32, add bool) *progress {
 		if !add {
 			return nil
 		}
-		g.queues = slices.Insert(g.queues, i, progress{queue, noOffset, noOffset, noOffset})
+		g.queues = slices.Insert(g.queues, i, noProgress(queue))
 	}
 	return &g.queues[i]
 }
@@ -167,13 +181,16 @@ func (o *offsets) commit(topic, group []byte, queue int32, off skua.QueueOffset)
 	return !pending
 }
 
-// handOut stores what was handed out to a group.
-func (o *offsets) handOut(topic, group []byte, queue int32, off skua.QueueOffset) {
+// handOut stores what was handed out to a group: that from one offset to another.
+func (o *offsets) handOut(topic, group []byte, queue int32, from, off skua.QueueOffset) {
 	g := o.of(topic, group, true)
 	g.mu.Lock()
 	p := g.atLocked(queue, true)
 	same := p.pulled == off
 	p.pulled = off
+	if p.first == noOffset && p.committed == noOffset && off > from {
+		p.first = from
+	}
 	g.mu.Unlock()
 	if !same {
 		o.changed(0)
@@ -187,7 +204,7 @@ func (o *offsets) committed(topic, group []byte, queue int32) skua.QueueOffset {
 
 // progress returns how far a group has come with a queue.
 func (o *offsets) progress(topic, group []byte, queue int32) progress {
-	none := progress{queue, noOffset, noOffset, noOffset}
+	none := noProgress(queue)
 	g := o.of(topic, group, false)
 	if g == nil {
 		return none
@@ -253,13 +270,16 @@ func (o *offsets) names(pick func(offsetKey) (string, bool)) []string {
 	defer o.mu.RUnlock()
 	var names []string
 	for k, g := range o.table {
-		if name, ok := pick(k); ok && g.consumed() {
+		if name, ok := pick(k); ok && k.consumers() && g.consumed() {
 			names = append(names, name)
 		}
 	}
 	slices.Sort(names)
 	return names
 }
+
+// consumers reports whether the group is one of consumers: those of broadcasting groups have another name.
+func (k offsetKey) consumers() bool { return !strings.Contains(k.group, "@") }
 
 // consumed reports whether the group has committed an offset: one that only pulled has none, as tools that look into a
 // topic.
@@ -330,7 +350,7 @@ func (o *offsets) allLocked() command.ConsumerOffsets {
 			put(out.PullOffsets, name, p.queue, p.pulled)
 		}
 		g.mu.Unlock()
-		if out.Offsets[name] != nil {
+		if out.Offsets[name] != nil && k.consumers() {
 			out.GroupTopics[k.group] = append(out.GroupTopics[k.group], k.topic)
 		}
 	}

@@ -111,6 +111,16 @@ type Options struct {
 	UseServerSideResetOffset bool `key:"useServerSideResetOffset" default:"true" live:"true"`
 	// How often consumer offsets are saved.
 	FlushConsumerOffsetInterval int32 `key:"flushConsumerOffsetInterval" default:"5000" unit:"ms" min:"1"`
+	// Whether the broker remembers how far broadcasting consumers have read, which keep their offsets themselves, for when they
+	// change between pulling from it and pulling through a proxy.
+	EnableBroadcastOffsetStore bool `key:"enableBroadcastOffsetStore" default:"true" live:"true"`
+	// How long it remembers that of a consumer that is not connected.
+	BroadcastOffsetExpireSecond int32 `key:"broadcastOffsetExpireSecond" default:"120" live:"true" unit:"s" min:"0"`
+	// How long it remembers that of a consumer that is connected but does not pull.
+	BroadcastOffsetExpireMaxSecond int32 `key:"broadcastOffsetExpireMaxSecond" default:"300" live:"true" unit:"s" min:"0"`
+	// A queue that a consumer has locked, to consume it in order, and in which it does not get past a message for so long, is
+	// told in the log and by runtime information. 0: never.
+	BlockedQueueTimeMillis int64 `key:"blockedQueueTimeMillis" default:"60000" live:"true" unit:"ms" min:"0" max:"1099511627776"`
 	// Updates of consumer offsets after which their data version grows by one.
 	ConsumerOffsetUpdateVersionStep int64 `key:"consumerOffsetUpdateVersionStep" default:"500" min:"1"`
 

@@ -62,7 +62,7 @@ func FuzzAttributes(f *testing.F) {
 		if err != nil {
 			return
 		}
-		got, err := alterAttributes(nil, true, changes)
+		got, err := alterAttributes(topicAttributes, nil, true, changes)
 		if err != nil {
 			return
 		}

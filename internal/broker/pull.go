@@ -35,6 +35,8 @@ type pull struct {
 	request store.ReadRequest
 	hold    time.Duration // how long it may be held; 0: not at all
 
+	broadcast *broadcastPull // of a broadcasting group; nil for others
+
 	header   command.PullResponse
 	response wire.Response
 	held     held // while polls has it
@@ -94,7 +96,8 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 		return nil, refusalf(command.StatusInvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[/%s]",
 			h.QueueID, t.Name, t.ReadQueues, req.Conn().RemoteAddr())
 	}
-	want, err := b.selection(h, g)
+	view := b.clients.outlook(h.Group)
+	want, err := b.selection(h, g, view)
 	if err != nil {
 		return nil, err
 	}
@@ -109,6 +112,7 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 		}
 		p.hold = time.Duration(min(max(hold, 0), longestHold.Milliseconds())) * time.Millisecond
 	}
+	p.broadcast = b.broadcaster(p.call.Conn, h, view)
 	return p, nil
 }
 
@@ -152,7 +156,11 @@ func refusePull(call wire.Call, err error) {
 func (p *pull) attempt(mayHold bool) {
 	b := p.b
 	r := reads.Get().(*store.ReadResult)
-	if off := b.offsets.takeReset(p.topic.bytes, p.group.bytes, p.queue.ID()); off != noOffset {
+	off := b.offsets.takeReset(p.topic.bytes, p.group.bytes, p.queue.ID())
+	if off == noOffset && p.broadcast != nil {
+		off = p.broadcastStart()
+	}
+	if off != noOffset {
 		*r = store.ReadResult{Status: store.OffsetReset, Next: off, Min: p.queue.Min(), Max: p.queue.Max()}
 	} else {
 		b.store.Read(p.queue, p.request, r)
@@ -164,6 +172,9 @@ func (p *pull) attempt(mayHold bool) {
 		return
 	}
 	status := pullStatus(r.Status, p.request.Offset)
+	if p.broadcast != nil {
+		p.noteBroadcast(status, r.Next)
+	}
 	if status == command.StatusPullNotFound && mayHold && p.hold > 0 && b.polls.hold(p) {
 		r.Release()
 		reads.Put(r)
@@ -216,7 +227,11 @@ func (p *pull) answer(r *store.ReadResult, status command.Status) {
 			p.header.SuggestBroker = int64(p.group.BrokerWhenConsumingSlowly)
 		}
 	}
-	b.offsets.handOut(p.topic.bytes, p.group.bytes, p.queue.ID(), r.Next)
+	from := r.Next
+	if status == command.StatusSuccess {
+		from = p.request.Offset
+	}
+	b.offsets.handOut(p.topic.bytes, p.group.bytes, p.queue.ID(), from, r.Next)
 	p.response = wire.Response{Status: status, Remark: r.Status.String(), Header: &p.header}
 	if status == command.StatusSuccess {
 		p.response.Parts = r.Records
@@ -255,7 +270,7 @@ func (p *pull) resume() {
 	}
 	// Another one, because others may still look at p.
 	again := pulls.Get().(*pull)
-	*again = pull{b: b, call: p.call, topic: t, group: g, queue: t.queue(p.queue.ID()), request: p.request}
+	*again = pull{b: b, call: p.call, topic: t, group: g, queue: t.queue(p.queue.ID()), request: p.request, broadcast: p.broadcast}
 	again.request.NoWait, again.request.Mapped = true, true
 	again.attempt(false)
 }

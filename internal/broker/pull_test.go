@@ -155,6 +155,7 @@ func TestPullChecks(t *testing.T) {
 		{"bad condition", 23, "parse the consumer's subscription failed", 0, func(h *command.PullHeader) { h.ExpressionType = []byte("SQL92") }},
 		{"nobody online", 24, "the consumer's group info not exist" + faq, 0, func(h *command.PullHeader) { h.SysFlag = 0 }},
 		{"broadcast", 16, "the consumer group[NoBroadcast] can not consume by broadcast way", 4, func(h *command.PullHeader) { h.SysFlag, h.Group = 0, []byte("NoBroadcast") }},
+		{"broadcast with a subscription of its own", 16, "the consumer group[NoBroadcast] can not consume by broadcast way", 4, func(h *command.PullHeader) { h.Group = []byte("NoBroadcast") }},
 		{"barred", 16, "the consumer group[Barred] is forbidden for topic[T]", 5, func(h *command.PullHeader) { h.Group = []byte("Barred") }},
 		{"not subscribed", 24, "the consumer's subscription not exist" + faq, 0, func(h *command.PullHeader) { h.SysFlag, h.Group, h.Topic = 0, []byte("Online"), []byte("TBW102") }},
 		{"older subscription", 25, "the consumer's subscription not latest", 0, func(h *command.PullHeader) { h.SysFlag, h.Group, h.SubVersion = 0, []byte("Online"), 11 }},

@@ -200,17 +200,26 @@ func (b *Broker) takeOrder(body []byte) {
 		if t == nil || t.Order {
 			continue
 		}
-		err := b.topics.update(name, func(old *command.TopicConfig) (command.TopicConfig, error) {
-			if old == nil {
-				return command.TopicConfig{}, errNoChange
-			}
-			c := *old
-			c.Order = true
-			return c, nil
-		})
-		if err != nil && err != errNoChange {
-			b.log.Warn("topic cannot be marked as ordered", "topic", name, "error", err)
+		b.setOrder(name, true)
+	}
+}
+
+// setOrder marks a topic as ordered, or no more. It blocks while the topic is saved.
+func (b *Broker) setOrder(name string, order bool) {
+	err := b.topics.update(name, func(old *command.TopicConfig) (command.TopicConfig, error) {
+		if old == nil || old.Order == order {
+			return command.TopicConfig{}, errNoChange
 		}
+		c := *old
+		c.Order = order
+		return c, nil
+	})
+	switch err {
+	case nil:
+		b.log.Info("topic changed", "topic", name, "order", order)
+	case errNoChange:
+	default:
+		b.log.Warn("topic cannot be marked as ordered", "topic", name, "order", order, "error", err)
 	}
 }
 

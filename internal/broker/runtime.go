@@ -33,6 +33,7 @@ func (b *Broker) runtimeTable(now time.Time) map[string]string {
 	b.latencies.add(t, b.store)
 	b.addSchedule(t)
 	b.addTransactions(t)
+	b.addBlockages(t, now)
 	t["pullThreadPoolQueueSize"] = strconv.Itoa(b.cold.waiting())
 	t["queryThreadPoolQueueSize"] = strconv.Itoa(b.admin.waiting())
 	b.addIdlePools(t)

@@ -110,7 +110,7 @@ func (b *Broker) changeTopic(c command.TopicConfig) error {
 		if old != nil {
 			had, c.Unknown = old.Attributes, old.Unknown
 		}
-		attributes, err := alterAttributes(had, old == nil, signed(c.Attributes))
+		attributes, err := alterAttributes(topicAttributes, had, old == nil, signed(c.Attributes))
 		c.Attributes = attributes
 		if old == nil {
 			b.log.Info("topic created", "topic", c.Name, "readQueues", c.ReadQueues, "writeQueues", c.WriteQueues, "perm", c.Perm)
@@ -171,6 +171,7 @@ func (b *Broker) deleteTopic(req *wire.Frame) {
 // dropTopic deletes what the broker knows of a topic and what the store has of it.
 func (b *Broker) dropTopic(name string) error {
 	had, err := b.topics.drop(name, func(had bool) error {
+		b.broadcasts.forget(func(k offsetKey) bool { return k.topic == name })
 		b.offsets.forgetTopic(name)
 		b.stats.forgetTopic(name)
 		if !had {

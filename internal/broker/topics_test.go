@@ -12,6 +12,7 @@ import (
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/wire"
 )
 
 func TestSystemTopicsAreThoseOfJava(t *testing.T) {
@@ -191,12 +192,12 @@ func TestGroups(t *testing.T) {
 		t.Errorf("groups from the start: %v", all.Groups)
 	}
 	g := command.DefaultGroupConfig("G")
-	g.RetryMaxTimes, g.ConsumeBroadcastEnable, g.Attributes = 3, false, map[string]string{"+a": "b"}
+	g.RetryMaxTimes, g.ConsumeBroadcastEnable, g.Attributes = 3, false, map[string]string{"+priority.factor": "50"}
 	d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, g)
 	d.peer.must(command.UpdateAndCreateSubscriptiongroupList, nil, command.GroupConfigList{Groups: []command.GroupConfig{command.DefaultGroupConfig("H")}})
 	d.restart()
 	got := ask[command.GroupConfig](d.peer, command.GetSubscriptiongroupConfig, &command.GroupHeader{Group: "G"}, nil)
-	if got.RetryMaxTimes != 3 || got.ConsumeBroadcastEnable || got.Attributes["a"] != "b" || !got.ConsumeEnable {
+	if got.RetryMaxTimes != 3 || got.ConsumeBroadcastEnable || got.Attributes["priority.factor"] != "50" || !got.ConsumeEnable {
 		t.Errorf("group after restart %+v", got)
 	}
 	d.peer.refused(29, "The specified group: bad name!, contains illegal characters, allowing only ^[%|a-zA-Z0-9_-]+$", command.UpdateAndCreateSubscriptiongroup, nil, command.DefaultGroupConfig("bad name!"))
@@ -209,6 +210,56 @@ func TestGroups(t *testing.T) {
 		t.Error("offset of a deleted group is still there")
 	}
 	d.peer.must(command.DeleteSubscriptiongroup, &command.DeleteGroupHeader{Group: "G"}, nil)
+}
+
+func TestGroupAttributes(t *testing.T) {
+	d := openDoor(t)
+	update := func(attributes map[string]string) *wire.Frame {
+		g := command.DefaultGroupConfig("G")
+		g.Attributes = attributes
+		return d.peer.call(command.UpdateAndCreateSubscriptiongroup, nil, g)
+	}
+	for _, c := range []struct {
+		change map[string]string
+		remark string // "": taken
+		want   map[string]string
+	}{
+		{map[string]string{"-priority.factor": ""}, "only add attribute is supported while creating topic. key: priority.factor", nil},
+		{map[string]string{"+priority.factor": "101"}, "value is not in range(0, 100): 101 of key priority.factor", nil},
+		{map[string]string{"+colour": "red"}, "unsupported key: colour, want one of lite.bind.topic, ", nil},
+		{map[string]string{"+priority.factor": "7", "+lite.sub.model": "Exclusive"}, "", map[string]string{"priority.factor": "7", "lite.sub.model": "Exclusive"}},
+		{map[string]string{"+lite.sub.model": "Both"}, "value is not in set: Both of key lite.sub.model", nil},
+		{map[string]string{"+lite.sub.client.max.event.cnt": "9"}, "value is not in range(10, ", nil},
+		{map[string]string{"-lite.bind.topic": ""}, "attempt to delete a nonexistent key: lite.bind.topic", nil},
+		{map[string]string{"-lite.sub.model": "", "+lite.bind.topic": "any text"}, "", map[string]string{"priority.factor": "7", "lite.bind.topic": "any text"}},
+		{map[string]string{"+lite.sub.reset.offset.exclusive": "perhaps"}, "value is not in set: perhaps", nil},
+		{nil, "", map[string]string{"priority.factor": "7", "lite.bind.topic": "any text"}},
+		{map[string]string{"priority.factor": "8"}, "", map[string]string{"priority.factor": "8", "lite.bind.topic": "any text"}}, // as a configuration that was read has it
+	} {
+		answer := update(c.change)
+		if taken := answer.Code == 0; taken != (c.remark == "") || !strings.HasPrefix(string(answer.Remark), c.remark) {
+			t.Errorf("%v: %d %s, want %q", c.change, answer.Code, answer.Remark, c.remark)
+		}
+		if c.want == nil {
+			continue
+		}
+		if got := ask[command.GroupConfig](d.peer, command.GetSubscriptiongroupConfig, &command.GroupHeader{Group: "G"}, nil).Attributes; !maps.Equal(got, c.want) {
+			t.Errorf("%v: the group has %v, want %v", c.change, got, c.want)
+		}
+	}
+}
+
+func TestGroupRetryPolicy(t *testing.T) {
+	d := openDoor(t)
+	// What mqadmin updateSubGroup sends.
+	d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, []byte(`{"attributes":{},"brokerId":0,"consumeEnable":true,"groupName":"G","groupRetryPolicy":{"exponentialRetryPolicy":{"initial":100,"max":700,"multiplier":3},"type":"EXPONENTIAL"},"retryMaxTimes":3,"retryQueueNums":2}`))
+	d.restart()
+	answer := d.peer.must(command.GetSubscriptiongroupConfig, &command.GroupHeader{Group: "G"}, nil)
+	if want := `"groupRetryPolicy":{"customizedRetryPolicy":null,"exponentialRetryPolicy":{"initial":100,"max":700,"multiplier":3},"type":"EXPONENTIAL"}`; !strings.Contains(string(answer.Body), want) &&
+		!strings.Contains(string(answer.Body), strings.Replace(want, `"customizedRetryPolicy":null,`, "", 1)) {
+		t.Errorf("group after a restart %s", answer.Body)
+	}
+	d.peer.refused(29, `groupRetryPolicy: type "LINEAR", want CUSTOMIZED or EXPONENTIAL`, command.UpdateAndCreateSubscriptiongroup, nil, []byte(`{"groupName":"G","groupRetryPolicy":{"type":"LINEAR"}}`))
 }
 
 func TestGroupMayBeForbiddenATopic(t *testing.T) {
