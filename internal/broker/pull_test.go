@@ -11,6 +11,7 @@ import (
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/store"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -442,5 +443,29 @@ func TestResetWakesHeldPull(t *testing.T) {
 	}
 	if off := d.peer.committed("G", "T", 0); off != 2 {
 		t.Errorf("committed %d", off)
+	}
+}
+
+// With slaveReadEnable consumers are sent to the brokers that their group names: one as long as they keep up, another when
+// they have fallen behind what is in memory.
+func TestPullSuggestsBroker(t *testing.T) {
+	for _, c := range []struct {
+		enabled string
+		memory  int64 // percent; below 0: nothing
+		want    int64
+	}{{"false", 0, 0}, {"true", 40, 3}, {"true", -1, 7}} {
+		d := openDoor(t, "slaveReadEnable", c.enabled)
+		g := command.DefaultGroupConfig("G")
+		g.BrokerID, g.BrokerWhenConsumingSlowly = 3, 7
+		d.peer.must(command.UpdateAndCreateSubscriptiongroup, nil, g)
+		d.close()
+		d.o.EditStore(func(o *store.Options) { o.AccessInMemoryRatio = int(c.memory) })
+		d.start()
+		for range 3 {
+			d.peer.send("T", "x")
+		}
+		if r := pullResponse(t, d.peer.must(command.PullMessage, pullHeader("T", 0), nil)); r.SuggestBroker != c.want {
+			t.Errorf("slaveReadEnable=%s, %d %% in memory: broker %d is suggested, want %d", c.enabled, c.memory, r.SuggestBroker, c.want)
+		}
 	}
 }

@@ -16,9 +16,9 @@ type GroupConfig struct {
 	BrokerID                  skua.BrokerID        `json:"brokerId"` // that consumers are told to read from
 	ConsumeBroadcastEnable    bool                 `json:"consumeBroadcastEnable"`
 	ConsumeEnable             bool                 `json:"consumeEnable"`
-	ConsumeFromMinEnable      bool                 `json:"consumeFromMinEnable"`
-	ConsumeMessageOrderly     bool                 `json:"consumeMessageOrderly"`
-	ConsumeTimeoutMinutes     int32                `json:"consumeTimeoutMinute"`
+	ConsumeFromMinEnable      bool                 `json:"consumeFromMinEnable"`  // no broker or client acts on it
+	ConsumeMessageOrderly     bool                 `json:"consumeMessageOrderly"` // proxies act on it, brokers do not
+	ConsumeTimeoutMinutes     int32                `json:"consumeTimeoutMinute"` // no broker or client acts on it
 	Name                      string               `json:"groupName"`
 	RetryPolicy               RetryPolicy          `json:"groupRetryPolicy"`
 	SysFlag                   int32                `json:"groupSysFlag"`
