@@ -268,7 +268,7 @@ func TestBadConfiguration(t *testing.T) {
 	twice := write(t, "twice.conf", "brokerName=a\nbrokerName=b\n")
 	high := write(t, "high.conf", "# mine\nbrokerName=a\n\ndiskMaxUsedSpaceRatio = 101\nmaxMessageSize=0\n")
 	few := write(t, "few.conf", "mappedFileSizeCommitLog=1GB\nmaxStoreSize=1GB\n")
-	idle := write(t, "namesrv.conf", "serverChannelMaxIdleTimeSeconds=0\n")
+	idle := write(t, "namesrv.conf", "serverChannelMaxIdleTimeSeconds=-1\n")
 	for _, tt := range []struct {
 		args []string
 		code int
@@ -279,7 +279,7 @@ func TestBadConfiguration(t *testing.T) {
 			high + ":5: maxMessageSize=0: want a whole number from 1 to 65472KB, or one with a unit"},
 		{[]string{"broker", "-c", few}, exitBadConfig, few + ":2: maxStoreSize=1073741824: want 0 or at least twice mappedFileSizeCommitLog, 2147483648 bytes"},
 		{[]string{"broker", "brokerRole=SLAVE"}, exitBadConfig, "command line: brokerRole=SLAVE: want ASYNC_MASTER or SYNC_MASTER: replication"},
-		{[]string{"namesrv", "-c", idle}, exitBadConfig, idle + ":1: serverChannelMaxIdleTimeSeconds=0: want a whole number from 1 to 2147483647 s"},
+		{[]string{"namesrv", "-c", idle}, exitBadConfig, idle + ":1: serverChannelMaxIdleTimeSeconds=-1: want a whole number from 0 to 2147483647 s"},
 		{[]string{"broker", "-c", "/nowhere.conf"}, exitBadConfig, "/nowhere.conf: no such file"},
 		{[]string{"broker", "-n", "nohost"}, exitBadStart, "The Name Server Address[nohost] illegal"},
 		{[]string{"broker", "oops"}, exitBadConfig, `"oops" is no setting, want key=value`},

@@ -265,6 +265,8 @@ func (in *intents) verify(t *testing.T, d *door) {
 			rest, from = rest[n:], m.QueueOffset+1
 		}
 	}
+	in.mu.Lock() // a question that came last may still be on its way
+	defer in.mu.Unlock()
 	confirmed, asked := 0, 0
 	for id, x := range in.all {
 		switch n := delivered[id]; {
