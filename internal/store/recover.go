@@ -374,7 +374,7 @@ func (r *recovery) begin() error {
 		return err
 	}
 	s.retally(0)
-	if err := s.beginStaging(r.wild); err != nil {
+	if err := s.beginStaging(r.wild || r.staged == nil); err != nil {
 		return err
 	}
 	if err := r.moveQueues(); err != nil {

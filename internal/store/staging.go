@@ -7,12 +7,13 @@ import (
 )
 
 // beginStaging makes the ring, the abort file and the checkpoint those of a new session. When there is no space for the
-// ring, the store refuses messages until there is.
+// ring, the store refuses messages until there is. A ring that is not known to hold what the log has is made anew.
 func (s *Store) beginStaging(wild bool) error {
 	l := s.log
 	if old := l.ring.Load(); old != nil {
 		old.begin(layout.Session{}, 0) // from here on only the segments count
-		// Records that went with the power must not come back after the next crash, from where the new run has not been yet.
+		// Records that went with the power, or with the head of the ring, must not come back after the next crash, from
+		// where the new run has not been yet.
 		if old.size != s.o.StagingSize || wild {
 			l.unmap()
 			if err := s.o.Faults.Remove(s.own(layout.StagingFile)); err != nil {
