@@ -171,8 +171,12 @@ func unfilterable(expressionType string) error {
 // registerFilters notes the filters of a consumer. It may block unless filtersKnown.
 func (b *Broker) registerFilters(d *command.ConsumerData) {
 	for i := range d.Subscriptions {
-		if err := b.groupFilters.register(d.Group, &d.Subscriptions[i], b.now(), b.store.LastTime()); err != nil {
-			b.log.Warn("filter of a consumer group is not taken", "group", d.Group, "topic", d.Subscriptions[i].Topic, "error", err)
+		s := &d.Subscriptions[i]
+		if b.groupFilters.knows(d.Group, s) {
+			continue
+		}
+		if err := b.groupFilters.register(d.Group, s, b.now(), b.store.LastTime()); err != nil {
+			b.log.Warn("filter of a consumer group is not taken", "group", d.Group, "topic", s.Topic, "error", err)
 		}
 	}
 }

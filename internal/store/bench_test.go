@@ -177,3 +177,35 @@ func BenchmarkAppendManyQueues(b *testing.B) {
 		i++
 	}
 }
+
+// A read that looks at the properties of all records, of which it takes one in ten, none, or all; figures are for each record.
+func BenchmarkReadMatching(b *testing.B) {
+	const n = 100_000
+	s := open(b, benchOptions(b))
+	q := s.Queue("Bench", 0)
+	m := benchMessage(0)
+	for range n {
+		if _, err := s.Append(q, m); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for _, share := range []int{0, 10, 1} {
+		b.Run(fmt.Sprint("one in ", share), func(b *testing.B) {
+			b.ReportAllocs()
+			looked := 0
+			match := func([]byte) bool {
+				looked++
+				return share > 0 && looked%share == 0
+			}
+			var r ReadResult
+			defer r.Release()
+			for next, i := skua.QueueOffset(0), 0; i < b.N; {
+				readBoth(s, q, ReadRequest{Offset: next, MaxMessages: 32, NoWait: true, Mapped: true, MatchProperties: match}, &r)
+				i += int(r.Next - next)
+				if next = r.Next; next >= n {
+					next = 0
+				}
+			}
+		})
+	}
+}

@@ -33,25 +33,26 @@ func (sel *selection) examine(b []byte, from int64) (n int, over bool, err error
 	if len(probe.spans) == 0 {
 		return n, false, nil
 	}
-	if sel.r.Mapped {
-		if segment.Guard(func() { err = sel.judge(probe, from, true) }) != nil {
-			if sel.r.NoWait {
-				return 0, true, errWouldWait
-			}
-			probe.Release()
-			err = sel.judge(probe, from, false)
-		}
-	} else {
-		err = sel.judge(probe, from, false)
+	r := sel.r
+	if !sel.s.load(probe, &r) {
+		return 0, true, errWouldWait
 	}
-	if err != nil {
-		return 0, true, err
+	if r.Mapped && segment.Guard(func() { sel.judge(probe, from) }) != nil {
+		if r.NoWait {
+			return 0, true, errWouldWait
+		}
+		probe.Release()
+		r.Mapped = false
+		sel.s.load(probe, &r) // which waits
+		sel.judge(probe, from)
+	} else if !r.Mapped {
+		sel.judge(probe, from)
 	}
 	if probe.Err != nil { // the disk failed; what lies behind is not passed over
 		sel.out.Err = probe.Err
 		return int(int64(probe.Next) - from), true, nil
 	}
-	if sel.r.NoWait {
+	if r.NoWait {
 		return n, sel.examined >= maxExaminedHere, nil
 	}
 	return n, sel.examined >= maxExamined, nil
@@ -70,7 +71,7 @@ func (sel *selection) candidates(probe *ReadResult, b []byte, from int64) int {
 		switch {
 		case !ok || off >= sel.stop:
 			return n // take ends there
-		case u.Filler() || u.Log < begin || sel.q.batch && u.Log == last || sel.r.Match != nil && !sel.matches(u):
+		case u.Filler() || u.Log < begin || sel.q.batch && u.Log == last && off > int64(sel.r.Offset) || sel.r.Match != nil && !sel.matches(u):
 			continue
 		case sel.r.MatchExtension != nil && !sel.extensionMatches(u):
 			sel.unwanted |= 1 << i
@@ -86,14 +87,8 @@ func (sel *selection) candidates(probe *ReadResult, b []byte, from int64) int {
 	return n
 }
 
-// judge reads the records of probe and notes which are not wanted. One that is lost counts as wanted: the read will find it
-// missing.
-func (sel *selection) judge(probe *ReadResult, from int64, mapped bool) error {
-	r := sel.r
-	r.Mapped = mapped
-	if err := sel.s.gather(probe, &r); err != nil {
-		return err
-	}
+// judge notes which of the records of probe are not wanted. One that is lost counts as wanted: the read will find it missing.
+func (sel *selection) judge(probe *ReadResult, from int64) {
 	at := 0
 	for _, b := range probe.Records {
 		m, _, err := record.Decode(b)
@@ -107,7 +102,6 @@ func (sel *selection) judge(probe *ReadResult, from int64, mapped bool) error {
 			sel.unwanted |= 1 << (probe.spans[at].off - from)
 		}
 	}
-	return nil
 }
 
 // extensionMatches reports whether the extension of an entry lets it pass. It does if there is none.

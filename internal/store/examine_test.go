@@ -3,8 +3,10 @@ package store
 import (
 	"bytes"
 	"fmt"
+	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"slices"
 	"testing"
 	"time"
 
@@ -140,6 +142,32 @@ func TestMatchExtension(t *testing.T) {
 	appendN(t, s, "T", 0, 60, 62)
 	if all, _ := readAll(t, s, s.Queue("T", 0), r); len(all) != 22 || all[21] != "61" {
 		t.Errorf("without the key: %v", all)
+	}
+}
+
+// In a batch queue a record passes as a whole, from wherever it is read.
+func TestExamineBatchQueue(t *testing.T) {
+	s := open(t, batchOptions(t.TempDir()))
+	var w bundles
+	w.fill(t, s, 60, rand.New(rand.NewPCG(1, 2)))
+	q := s.Queue("B", 3)
+	for _, digit := range []byte("05") {
+		want := func(body string) bool { return body[len(body)-1] == digit }
+		for from := range w {
+			all, _ := readAll(t, s, q, ReadRequest{Offset: skua.QueueOffset(from), MatchProperties: func(p []byte) bool {
+				keys, _ := record.Property(p, skua.PropKeys)
+				return want(string(keys))
+			}})
+			var expected []string
+			for _, m := range w[from:] {
+				if n := len(expected); want(m.body) && (n == 0 || expected[n-1] != m.body) {
+					expected = append(expected, m.body)
+				}
+			}
+			if !slices.Equal(all, expected) {
+				t.Fatalf("from %d: %v, want %v", from, all, expected)
+			}
+		}
 	}
 }
 
