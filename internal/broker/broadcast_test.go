@@ -44,7 +44,7 @@ func TestBroadcastOffsets(t *testing.T) {
 	check("a client that is new, by a proxy", -1, "two", 21, "OFFSET_RESET", 0)
 	check("that one, on", 2, "two", 0, "FOUND", 10)
 
-	d.b.Scan(time.Now()) // the least offset of one, 10, and two, 2
+	d.b.GatherBroadcasts(time.Now()) // the least offset of one, 10, and two, 2
 	offsets := ask[command.ConsumerOffsets](d.peer, command.GetAllConsumerOffset, nil, nil)
 	if off := offsets.Offsets["T@G@broadcast"][0]; off != 2 {
 		t.Errorf("offset of the group %d: %v", off, offsets.Offsets)
@@ -58,10 +58,14 @@ func TestBroadcastOffsets(t *testing.T) {
 
 	d.peer.must(command.HeartBeat, nil, beat)
 	check("directly", 7, "", 0, "FOUND", 10)
-	d.b.Scan(time.Now().Add(119 * time.Second)) // four is not connected, but not silent for long enough
+	d.b.GatherBroadcasts(time.Now().Add(119 * time.Second)) // four is not connected, but not silent for long enough
 	check("four stays where it is", -1, "four", 21, "OFFSET_RESET", 2)
-	d.b.Scan(time.Now().Add(121 * time.Second)) // everybody is silent, and forgotten
-	check("who was forgotten begins where it wants", 5, "", 0, "FOUND", 10)
+	d.b.GatherBroadcasts(time.Now().Add(121 * time.Second))
+	check("four was forgotten, and begins where the group is", -1, "four", 21, "OFFSET_RESET", 7)
+	check("one is remembered, since it is connected", 5, "one", 21, "OFFSET_RESET", 7)
+	check("it comes back", 9, "", 21, "OFFSET_RESET", 7)
+	d.b.GatherBroadcasts(time.Now().Add(301 * time.Second))
+	check("one was silent for too long, and begins where it wants", 5, "one", 0, "FOUND", 10)
 
 	d.peer.must(command.UpdateBrokerConfig, nil, []byte("enableBroadcastOffsetStore=false\n"))
 	check("switched off", -1, "five", 21, "OFFSET_TOO_SMALL", 0)

@@ -15,8 +15,8 @@ func (b *Broker) HeldPulls() int { return int(b.polls.count.Load()) }
 // SweepFilters looks for filters that nobody has any more, as if it were now.
 func (b *Broker) SweepFilters(now time.Time) { b.sweepFilters(now) }
 
-// Scan looks after clients, locks and offsets of broadcasting groups, as the broker does at intervals.
-func (b *Broker) Scan(now time.Time) {
-	b.scanClients(now)
-	b.gatherBroadcasts(now)
-}
+// Scan looks after clients and locks, as the broker does at intervals.
+func (b *Broker) Scan(now time.Time) { b.scanClients(now) }
+
+// GatherBroadcasts looks after offsets of broadcasting groups, as the broker does at intervals.
+func (b *Broker) GatherBroadcasts(now time.Time) { b.gatherBroadcasts(now) }

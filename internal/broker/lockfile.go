@@ -40,7 +40,7 @@ type lockNote struct {
 }
 
 // A lockFile that is smaller than this is not made anew.
-const smallLockFile = 1 << 20
+const smallLockFile = 256 << 10
 
 // openLocks returns the locks that a file holds, which need not exist. One that cannot be read is as good as none.
 func openLocks(path, broker string, log *slog.Logger, clock func() time.Time, now time.Time) *locks {
