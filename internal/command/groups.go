@@ -18,7 +18,7 @@ type GroupConfig struct {
 	ConsumeEnable             bool                 `json:"consumeEnable"`
 	ConsumeFromMinEnable      bool                 `json:"consumeFromMinEnable"`  // no broker or client acts on it
 	ConsumeMessageOrderly     bool                 `json:"consumeMessageOrderly"` // proxies act on it, brokers do not
-	ConsumeTimeoutMinutes     int32                `json:"consumeTimeoutMinute"` // no broker or client acts on it
+	ConsumeTimeoutMinutes     int32                `json:"consumeTimeoutMinute"`  // no broker or client acts on it
 	Name                      string               `json:"groupName"`
 	RetryPolicy               RetryPolicy          `json:"groupRetryPolicy"`
 	SysFlag                   int32                `json:"groupSysFlag"`

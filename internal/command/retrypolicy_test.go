@@ -7,7 +7,7 @@ import (
 	"github.com/skuamq/skua/internal/fastjson"
 )
 
-// The delays are those that Java's policies return for the same JSON.
+// The delays are those that Java's policies return for the same JSON, but for the one that overflows there.
 func TestRetryPolicies(t *testing.T) {
 	usual := []int64{10e3, 30e3, 60e3, 120e3, 180e3, 240e3, 300e3, 360e3, 420e3, 480e3, 540e3, 600e3, 1200e3, 1800e3, 3600e3, 7200e3, 7200e3, 7200e3}
 	for text, want := range map[string][]int64{
