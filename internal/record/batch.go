@@ -54,3 +54,6 @@ func AppendBatchItem(dst []byte, item BatchItem) []byte {
 	dst = e.AppendUint16(dst, uint16(len(item.Properties)))
 	return append(dst, item.Properties...)
 }
+
+// Size is how many bytes the item takes in the body of a batch send.
+func (it *BatchItem) Size() int { return batchItemSize + len(it.Body) + len(it.Properties) }
