@@ -7,6 +7,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -44,8 +46,30 @@ func newRoute(topic string, d *command.TopicRoute) *route {
 	}
 	assign.SortQueues(r.write)
 	assign.SortQueues(r.read)
+	if ordered := r.ordered(d.OrderConf); len(ordered) > 0 {
+		r.write = ordered
+	}
 	return r
 }
+
+// ordered returns the queues that the order configuration of a topic names, in its order: "broker-a:4;broker-b:4". With it the
+// number of queues to write to stays what it is while brokers come and go, and so the queue of each sharding key. A broker
+// that is not there has its queues all the same; sends to them fail.
+func (r *route) ordered(conf string) []skua.Queue {
+	var queues []skua.Queue
+	for part := range strings.SplitSeq(conf, ";") {
+		broker, count, ok := strings.Cut(part, ":")
+		n, err := strconv.ParseInt(strings.TrimSpace(count), 10, 32)
+		if broker = strings.TrimSpace(broker); broker == "" || !ok || err != nil || n < 0 || n > maxOrderedQueues {
+			continue
+		}
+		queues = appendQueues(queues, r.topic, broker, int32(n))
+	}
+	return queues
+}
+
+// maxOrderedQueues bounds the queues of one broker in an order configuration.
+const maxOrderedQueues = 65536
 
 func appendQueues(list []skua.Queue, topic, broker string, n int32) []skua.Queue {
 	for id := range n {
