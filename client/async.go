@@ -17,7 +17,7 @@ func (p *Producer) SendAsync(ctx context.Context, m *Message, done func(Sent, er
 	if err := p.begin(); err != nil {
 		return err
 	}
-	x, err := p.pack(m)
+	x, err := p.pack(ctx, m)
 	if err != nil {
 		p.sends.Done()
 		return fmt.Errorf("client: %w", err)
@@ -25,10 +25,12 @@ func (p *Producer) SendAsync(ctx context.Context, m *Message, done func(Sent, er
 	select {
 	case p.window <- struct{}{}:
 	case <-ctx.Done():
+		x.end(nil, ctx.Err())
 		p.sends.Done()
 		return ctx.Err()
 	}
 	if err := p.launch(ctx, x, done); err != nil {
+		x.end(nil, err)
 		<-p.window
 		p.sends.Done()
 		return err
@@ -58,11 +60,12 @@ func (p *Producer) launch(ctx context.Context, x *parcel, done func(Sent, error)
 			sent, err = x.answer(f, queue, addr)
 		}
 		p.faults.note(queue.Broker, time.Since(start), err != nil)
+		p.noteSent(x, sent, addr, start, err)
 		if err != nil && retryable(err) {
 			p.retryAsync(ctx, x, addr, queue.Broker, start, err, done)
 			return
 		}
-		p.finish(sent, err, done)
+		p.finish(x, sent, err, done)
 	})
 	return nil
 }
@@ -72,20 +75,20 @@ func (p *Producer) retryAsync(ctx context.Context, x *parcel, addr, broker strin
 	failed := &FailedError{Op: "sending to topic " + x.topic, Hint: hint(err)}
 	failed.add(addr, start, err)
 	if p.o.Retries == 0 || ctx.Err() != nil {
-		p.finish(nil, failed, done)
+		p.finish(x, nil, failed, done)
 		return
 	}
 	p.tasks.start(func() { // refused only after Close, which waits for this send first
 		p.reroute(ctx, x, addr, err)
 		sent, err := p.deliver(ctx, x, failed, broker)
-		p.finish(sent, err, done)
+		p.finish(x, sent, err, done)
 	})
 }
 
 // finish hands the result to the goroutine of callbacks.
-func (p *Producer) finish(sent []Sent, err error, done func(Sent, error)) {
+func (p *Producer) finish(x *parcel, sent []Sent, err error, done func(Sent, error)) {
 	<-p.window
-	r := result{done: done, err: err}
+	r := result{parcel: x, done: done, err: err}
 	if len(sent) > 0 {
 		r.sent = sent[0]
 	}
@@ -95,9 +98,10 @@ func (p *Producer) finish(sent []Sent, err error, done func(Sent, error)) {
 
 // result is what a callback is to be told.
 type result struct {
-	done func(Sent, error)
-	sent Sent
-	err  error
+	parcel *parcel // whose hooks are to be told first
+	done   func(Sent, error)
+	sent   Sent
+	err    error
 }
 
 // callbacks calls back, one result after the other, away from the goroutines that read connections.
@@ -138,7 +142,9 @@ func (b *callbacks) run() {
 			return
 		}
 		for i := range batch {
-			batch[i].done(batch[i].sent, batch[i].err)
+			r := &batch[i]
+			r.parcel.end([]Sent{r.sent}, r.err)
+			r.done(r.sent, r.err)
 			batch[i] = result{}
 		}
 	}

@@ -25,6 +25,10 @@ type Options struct {
 	// servers and which certificate to show. With it all connections are TLS, without it none is.
 	TLSFile string
 	Timeout time.Duration // 3 s: how long one request to a server may take, and everything whose context has no deadline
+	// TraceTopic is where producers and consumers that trace write what happens to messages: "RMQ_SYS_TRACE_TOPIC". Brokers
+	// create that one at their start with traceTopicEnable=true.
+	TraceTopic string
+	Hooks      Hooks // what to call around sends and consumption
 
 	tick      time.Duration // 30 s: refresh of routes, heartbeats
 	rebalance time.Duration // 20 s
@@ -32,6 +36,8 @@ type Options struct {
 	lockRenew time.Duration // 20 s
 	pullError time.Duration // 3 s: pause after a pull failed
 	redeliver time.Duration // 5 s: pause before a message is handled again that could not be sent back
+
+	traceDelay time.Duration // 5 s: how long a trace waits for others
 }
 
 func (o Options) withDefaults() (Options, error) {
@@ -43,12 +49,19 @@ func (o Options) withDefaults() (Options, error) {
 	if o.Log == nil {
 		o.Log = slog.Default()
 	}
+	if o.TraceTopic == "" {
+		o.TraceTopic = skua.TraceTopic
+	}
+	if err := skua.ValidateTopic(o.TraceTopic); err != nil {
+		return o, fmt.Errorf("TraceTopic: %w", err)
+	}
 	for _, d := range []struct {
 		value *time.Duration
 		or    time.Duration
 	}{
 		{&o.Timeout, 3 * time.Second}, {&o.tick, 30 * time.Second}, {&o.rebalance, 20 * time.Second}, {&o.commit, 5 * time.Second},
 		{&o.lockRenew, 20 * time.Second}, {&o.pullError, 3 * time.Second}, {&o.redeliver, 5 * time.Second},
+		{&o.traceDelay, 5 * time.Second},
 	} {
 		if *d.value == 0 {
 			*d.value = d.or
@@ -90,6 +103,9 @@ type Client struct {
 
 	names  nameServers
 	routes routeTable
+
+	tracing sync.Mutex // guards the following
+	traces  *tracer    // nil until somebody traces
 
 	mu        sync.Mutex // guards the following
 	closed    bool
@@ -152,6 +168,7 @@ func (c *Client) Close() error {
 		wg.Go(func() { f() })
 	}
 	wg.Wait()
+	c.closeTracer()
 	c.stop()
 	err := c.pool.Close()
 	c.tasks.join()

@@ -19,6 +19,20 @@
 // twice: [Sent.ID] is the same in each copy. Consumers see each message of their group at least once; after the crash
 // of a consumer, or when queues move between members, those again that were handled in the last five seconds.
 //
+// # Order
+//
+// Messages with the same [Message.ShardingKey] go to the same queue, in the order in which they were sent, as long as the
+// number of queues stays what it is; a topic with one queue is in order as a whole. With [PushOptions.Orderly] the messages of
+// a queue are handled one after the other, by one member of the group, which holds a lock of the queue at the broker. One
+// that cannot be handled holds up its queue: for a moment, see [SuspendFor]; until it is a dead letter, see
+// [PushOptions.MaxReconsume]. Who sends messages of one key from several goroutines has to order these himself.
+//
+// # Traces
+//
+// With [ProducerOptions.Trace] and [PushOptions.Trace] what happens to messages is written to a topic of the cluster, in the
+// form that RocketMQ's tools read. [Hooks] join a program's own tracing library to sends and consumption; this package
+// depends on none.
+//
 // # Errors
 //
 // An [Error] is the refusal of a server, with its code and remark. A [FailedError] tells everything that was tried and

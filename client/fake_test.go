@@ -115,7 +115,7 @@ func (f *fake) handle(req *wire.Frame) {
 			f.t.Error(err)
 		}
 		f.commits = append(f.commits, skua.QueueOffset(h.CommitOffset))
-	case command.SendMessageV2:
+	case command.SendMessageV2, command.SendBatchMessage:
 		r.Header = &command.SendResponse{MsgID: []byte("7F000001"), QueueOffset: 3}
 		if len(f.sends) > 0 {
 			r.Status, r.Remark = f.sends[0], "as the test wants"

@@ -36,6 +36,7 @@ type member struct {
 	closer    func() error  // Close of the consumer
 	// handle is the function of a push consumer, guarded against panics; nil in pull consumers.
 	handle func(context.Context, *Received) error
+	traces *tracer // nil: nothing is traced
 	began  time.Time
 
 	ctx   context.Context // ends when close begins to give up queues

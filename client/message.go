@@ -65,6 +65,7 @@ type Received struct {
 	SysFlag        int32 // bit 0: Body is still compressed, because it could not be decompressed
 
 	properties []byte
+	inner      bool // one of a batch that is stored in one record
 	line       *line
 	place      int // in the line's order of arrival
 }
@@ -161,12 +162,20 @@ func (m *Message) validate(maxSize int) error {
 		return errors.New("tag and sharding key cannot have the bytes 1 and 2 in them")
 	}
 	for k, v := range m.Properties {
-		switch {
-		case reserved[k]:
-			return fmt.Errorf("property %s is reserved", k)
-		case k == "" || v == "" || strings.ContainsAny(k, "\x01\x02") || strings.ContainsAny(v, "\x01\x02"):
-			return fmt.Errorf("property %q with value %q: both must not be empty, nor have the bytes 1 and 2 in them", k, v)
+		if err := validateProperty(k, v); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// validateProperty returns nil if a program may give a message this property.
+func validateProperty(k, v string) error {
+	switch {
+	case reserved[k]:
+		return fmt.Errorf("property %s is reserved", k)
+	case k == "" || v == "" || strings.ContainsAny(k, "\x01\x02") || strings.ContainsAny(v, "\x01\x02"):
+		return fmt.Errorf("property %q with value %q: both must not be empty, nor have the bytes 1 and 2 in them", k, v)
 	}
 	return nil
 }

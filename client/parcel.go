@@ -2,6 +2,7 @@ package client
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"strings"
@@ -23,23 +24,30 @@ type parcel struct {
 	ids      []string // of each message
 	sharding string
 	queue    skua.Queue // where it has to go, if Broker is set
+	messages []*Message
+	after    []ending // what hooks want to be called
+
+	region   string // that the broker named
+	untraced bool   // the broker wants no traces
 }
 
 var templateTopic = []byte(skua.TemplateTopic)
 
 // pack encodes a message.
-func (p *Producer) pack(m *Message) (*parcel, error) {
+func (p *Producer) pack(ctx context.Context, m *Message) (*parcel, error) {
 	if err := m.validate(p.o.MaxMessageSize); err != nil {
 		return nil, err
 	}
 	now := time.Now()
-	id := p.c.ids.next(now)
-	x := &parcel{topic: m.Topic, code: command.SendMessageV2, body: m.Body, ids: []string{id}, sharding: m.ShardingKey, queue: m.Queue}
-	x.header = newSendHeader(m.Topic, now, m.appendProperties(make([]byte, 0, 128), id))
-	x.header.Flag = m.Flag
-	if n := len(x.header.Properties); n > record.MaxProperties {
-		return nil, fmt.Errorf("the properties take %d bytes, the limit is %d", n, record.MaxProperties)
+	x := &parcel{topic: m.Topic, code: command.SendMessageV2, body: m.Body, sharding: m.ShardingKey, queue: m.Queue}
+	id, properties, after, err := p.enclose(ctx, m, now, make([]byte, 0, 128))
+	x.add(m, id, after)
+	if err != nil {
+		x.end(nil, err)
+		return nil, err
 	}
+	x.header = newSendHeader(m.Topic, now, properties)
+	x.header.Flag = m.Flag
 	if p.o.CompressAbove >= 0 && len(m.Body) >= p.o.CompressAbove {
 		if small := p.codec.compress(m.Body); small != nil {
 			x.body = small
@@ -49,44 +57,121 @@ func (p *Producer) pack(m *Message) (*parcel, error) {
 	return x, nil
 }
 
-// packBatch encodes messages of one topic.
-func (p *Producer) packBatch(messages []*Message) (*parcel, error) {
+// enclose gives a message its id, calls the hook for it, and appends its properties to dst. after, which may be nil, is what
+// the hook wants to be called when the send has ended, also if err is not nil.
+func (p *Producer) enclose(ctx context.Context, m *Message, now time.Time, dst []byte) (id string, properties []byte, after func(Sent, error), err error) {
+	id = p.c.ids.next(now)
+	extra, after := p.outgoing(ctx, m)
+	properties, err = appendExtra(m.appendProperties(dst, id), extra)
+	if err == nil && len(properties) > record.MaxProperties {
+		err = fmt.Errorf("the properties take %d bytes, the limit is %d", len(properties), record.MaxProperties)
+	}
+	return id, properties, after, err
+}
+
+// add notes that a message is in the parcel.
+func (x *parcel) add(m *Message, id string, after func(Sent, error)) {
+	x.ids, x.messages = append(x.ids, id), append(x.messages, m)
+	if after != nil {
+		x.after = append(x.after, ending{len(x.ids) - 1, after})
+	}
+}
+
+// ending is what a hook wants to be called when the message at a place of a parcel has been sent.
+type ending struct {
+	place int
+	call  func(Sent, error)
+}
+
+// maxBatch is the number of messages of a batch that brokers store in one record.
+const maxBatch = 1<<15 - 1
+
+// packBatch encodes messages of one topic, in as many parcels as it takes.
+func (p *Producer) packBatch(ctx context.Context, messages []*Message) ([]*parcel, error) {
 	if len(messages) == 0 {
 		return nil, errors.New("a batch needs at least one message")
 	}
-	now, first := time.Now(), messages[0]
-	x := &parcel{topic: first.Topic, code: command.SendBatchMessage, sharding: first.ShardingKey, queue: first.Queue}
-	var properties []byte
 	for i, m := range messages {
 		if err := m.validate(p.o.MaxMessageSize); err != nil {
 			return nil, fmt.Errorf("message %d of the batch: %w", i, err)
 		}
-		switch {
-		case m.Topic != first.Topic:
-			return nil, fmt.Errorf("message %d of the batch goes to topic %s, the first one to %s", i, m.Topic, first.Topic)
-		case m.DelayLevel != 0 || !m.DeliverAt.IsZero():
-			return nil, fmt.Errorf("message %d of the batch: TimeDelayLevel is not supported for batching", i)
-		case skua.IsRetryTopic(m.Topic):
-			return nil, errors.New("Retry Group is not supported for batching")
+		if err := m.fits(messages[0]); err != nil {
+			return nil, fmt.Errorf("message %d of the batch: %w", i, err)
 		}
-		id := p.c.ids.next(now)
-		x.ids = append(x.ids, id)
-		properties = m.appendProperties(properties[:0], id)
-		if len(properties) > record.MaxProperties {
-			return nil, fmt.Errorf("message %d of the batch: the properties take %d bytes, the limit is %d", i, len(properties), record.MaxProperties)
+	}
+	now := time.Now()
+	var properties []byte
+	parcels := []*parcel{newBatch(messages[0])}
+	for i, m := range messages {
+		id, text, after, err := p.enclose(ctx, m, now, properties[:0])
+		properties = text
+		item := record.BatchItem{Flag: m.Flag, Body: m.Body, Properties: properties}
+		if err == nil && item.Size() > p.o.MaxMessageSize {
+			err = fmt.Errorf("it takes %d bytes with its properties, the producer's limit is %d: send it alone", item.Size(), p.o.MaxMessageSize)
 		}
-		x.body = record.AppendBatchItem(x.body, record.BatchItem{Flag: m.Flag, Body: m.Body, Properties: properties})
+		x := parcels[len(parcels)-1]
+		if len(x.ids) == maxBatch || len(x.body)+item.Size() > p.o.MaxMessageSize && len(x.ids) > 0 {
+			x = newBatch(m)
+			parcels = append(parcels, x)
+		}
+		x.add(m, id, after)
+		if err != nil {
+			err = fmt.Errorf("message %d of the batch: %w", i, err)
+			endAll(parcels, err)
+			return nil, err
+		}
+		x.body = record.AppendBatchItem(x.body, item)
 	}
-	if len(x.body) > p.o.MaxMessageSize {
-		return nil, fmt.Errorf("the batch takes %d bytes, the producer's limit is %d", len(x.body), p.o.MaxMessageSize)
+	for _, x := range parcels {
+		outer := record.AppendProperty(nil, skua.PropWait, fmt.Sprint(!messages[0].NoWait))
+		if ids := strings.Join(x.ids, ","); len(ids) < record.MaxProperties/2 {
+			outer = record.AppendProperty(outer, skua.PropUniqueKey, ids)
+		}
+		x.header = newSendHeader(x.topic, now, outer)
+		x.header.Batch = true
 	}
-	outer := record.AppendProperty(nil, skua.PropWait, fmt.Sprint(!first.NoWait))
-	if ids := strings.Join(x.ids, ","); len(ids) < record.MaxProperties/2 {
-		outer = record.AppendProperty(outer, skua.PropUniqueKey, ids)
+	return parcels, nil
+}
+
+func newBatch(first *Message) *parcel {
+	return &parcel{topic: first.Topic, code: command.SendBatchMessage, sharding: first.ShardingKey, queue: first.Queue}
+}
+
+// fits returns nil if m can be in a batch that begins with first.
+func (m *Message) fits(first *Message) error {
+	switch {
+	case m.Topic != first.Topic:
+		return fmt.Errorf("it goes to topic %s, the first one to %s: a batch has one topic", m.Topic, first.Topic)
+	case m.DelayLevel != 0 || !m.DeliverAt.IsZero():
+		return errors.New("TimeDelayLevel is not supported for batching: send it alone")
+	case skua.IsRetryTopic(m.Topic):
+		return errors.New("Retry Group is not supported for batching")
+	case m.ShardingKey != first.ShardingKey:
+		return fmt.Errorf("it has the sharding key %q, the first one %q: a batch goes to one queue", m.ShardingKey, first.ShardingKey)
+	case m.Queue.Broker != first.Queue.Broker || m.Queue.ID != first.Queue.ID:
+		return fmt.Errorf("it goes to queue %d on %q, the first one to queue %d on %q: a batch goes to one queue", m.Queue.ID, m.Queue.Broker, first.Queue.ID, first.Queue.Broker)
+	case m.NoWait != first.NoWait:
+		return errors.New("its NoWait differs from that of the first one: a batch is answered once")
 	}
-	x.header = newSendHeader(first.Topic, now, outer)
-	x.header.Batch = true
-	return x, nil
+	return nil
+}
+
+// end tells hooks how the send of a parcel ended.
+func (x *parcel) end(sent []Sent, err error) {
+	for _, e := range x.after {
+		var s Sent
+		if e.place < len(sent) {
+			s = sent[e.place]
+		}
+		e.call(s, err)
+	}
+	x.after = nil
+}
+
+func endAll(parcels []*parcel, err error) {
+	for _, x := range parcels {
+		x.end(nil, err)
+	}
 }
 
 func newSendHeader(topic string, now time.Time, properties []byte) command.SendHeader {
@@ -114,6 +199,7 @@ func (x *parcel) answer(f *wire.Frame, queue skua.Queue, addr string) ([]Sent, e
 	if bad := h.Decode(f.Ext); bad != nil {
 		return nil, fmt.Errorf("send to topic %s: broker %s sent an answer that cannot be read: %w", x.topic, addr, bad)
 	}
+	x.region, x.untraced = regionOf(&h), f.Ext.String(skua.PropTraceOn) == "false"
 	sent := make([]Sent, len(x.ids))
 	offsetIDs := h.MsgID
 	for i, id := range x.ids {

@@ -24,6 +24,7 @@ type ProducerOptions struct {
 	Compression    Compression   // Zlib
 	CompressLevel  int           // 5: of Zlib, 1 to 9
 	Window         int           // 4096: asynchronous sends that may wait for their answer; SendAsync blocks above
+	Trace          bool          // what is sent is written to the client's TraceTopic, unless the broker wants no traces
 	// AvoidSlowBrokers keeps off a broker for some seconds after it answered slowly or failed, as long as there are others.
 	AvoidSlowBrokers bool
 }
@@ -61,6 +62,7 @@ type Producer struct {
 	window chan struct{} // a place for each asynchronous send in flight
 	done   callbacks
 	tasks  tasks
+	traces *tracer // nil: nothing is traced
 
 	ctx    context.Context // ends when Close begins; then no send waits for a route any more
 	stop   context.CancelFunc
@@ -80,6 +82,11 @@ func (c *Client) Producer(o ProducerOptions) (*Producer, error) {
 		return nil, fmt.Errorf("client: producer: %w", err)
 	}
 	p := &Producer{c: c, o: o, group: []byte(o.Group), codec: codec, window: make(chan struct{}, max(o.Window, 1))}
+	if o.Trace {
+		if p.traces, err = c.tracer(); err != nil {
+			return nil, fmt.Errorf("client: producer: %w", err)
+		}
+	}
 	p.ctx, p.stop = context.WithCancel(context.Background())
 	p.turn.Store(rand.Uint32())
 	p.done.init()
@@ -122,29 +129,61 @@ func (p *Producer) begin() error {
 // the message is stored, but flush or replication were not done in time. Waiting for a route on first use is bounded by
 // ctx, or by SendTimeout if ctx has no deadline; each attempt by both.
 func (p *Producer) Send(ctx context.Context, m *Message) (Sent, error) {
-	sent, err := p.sendAll(ctx, func() (*parcel, error) { return p.pack(m) })
+	if err := p.begin(); err != nil {
+		return Sent{}, err
+	}
+	defer p.sends.Done()
+	x, err := p.pack(ctx, m)
+	if err != nil {
+		return Sent{}, fmt.Errorf("client: %w", err)
+	}
+	sent, err := p.sendParcel(ctx, x)
 	if len(sent) == 0 {
 		return Sent{}, err
 	}
 	return sent[0], err
 }
 
-// SendBatch sends messages of one topic in one request: all of them are stored in one queue, one after the other, or
-// none. Together they must not exceed MaxMessageSize; they cannot be delayed.
+// SendBatch sends messages of one topic together: in one request if they do not exceed MaxMessageSize, which are all stored
+// in one queue, one after the other, or none; else in several such requests, one after the other. It tells where the messages
+// are that are stored: with an error, those before the request that failed; the others were not sent. An error that has an
+// *Error with Stored set says of all that are told that they are stored.
+//
+// All go to one topic and have the same ShardingKey, Queue and NoWait, and none is delayed. A batch with a ShardingKey or a
+// Queue goes to one queue however large it is.
 func (p *Producer) SendBatch(ctx context.Context, messages []*Message) ([]Sent, error) {
-	return p.sendAll(ctx, func() (*parcel, error) { return p.packBatch(messages) })
-}
-
-func (p *Producer) sendAll(ctx context.Context, pack func() (*parcel, error)) ([]Sent, error) {
 	if err := p.begin(); err != nil {
 		return nil, err
 	}
 	defer p.sends.Done()
-	parcel, err := pack()
+	parcels, err := p.packBatch(ctx, messages)
 	if err != nil {
 		return nil, fmt.Errorf("client: %w", err)
 	}
-	return p.deliver(ctx, parcel, &FailedError{Op: "sending to topic " + parcel.topic}, "")
+	var all []Sent
+	var late error // of what is stored all the same
+	for i, x := range parcels {
+		sent, err := p.sendParcel(ctx, x)
+		all = append(all, sent...)
+		if err != nil && len(sent) == 0 {
+			if len(parcels) > 1 {
+				err = fmt.Errorf("client: %d of the %d messages of the batch are stored; request %d of %d: %w", len(all), len(messages), i+1, len(parcels), err)
+			}
+			endAll(parcels[i+1:], err)
+			return all, err
+		}
+		if late == nil {
+			late = err
+		}
+	}
+	return all, late
+}
+
+// sendParcel sends a parcel and tells the hooks.
+func (p *Producer) sendParcel(ctx context.Context, x *parcel) ([]Sent, error) {
+	sent, err := p.deliver(ctx, x, &FailedError{Op: "sending to topic " + x.topic}, "")
+	x.end(sent, err)
+	return sent, err
 }
 
 // SendOneway sends a message without waiting for an answer: it may be lost and nobody will know. Only trouble on this
@@ -154,21 +193,27 @@ func (p *Producer) SendOneway(ctx context.Context, m *Message) error {
 		return err
 	}
 	defer p.sends.Done()
-	parcel, err := p.pack(m)
+	x, err := p.pack(ctx, m)
 	if err != nil {
 		return fmt.Errorf("client: %w", err)
 	}
-	queue, addr, err := p.destination(ctx, parcel, "")
+	queue, err := p.sendOneway(ctx, x)
+	x.end([]Sent{{ID: x.ids[0], Queue: queue}}, err)
+	return err
+}
+
+func (p *Producer) sendOneway(ctx context.Context, x *parcel) (skua.Queue, error) {
+	queue, addr, err := p.destination(ctx, x, "")
 	if err != nil {
-		return err
+		return queue, err
 	}
 	ctx, cancel := context.WithTimeout(ctx, p.o.SendTimeout)
 	defer cancel()
 	conn, err := p.c.conn(ctx, addr)
 	if err != nil {
-		return p.c.failed("sending to topic "+m.Topic, addr, time.Now(), err)
+		return queue, p.c.failed("sending to topic "+x.topic, addr, time.Now(), err)
 	}
-	return conn.Send(parcel.request(p.group, queue))
+	return queue, conn.Send(x.request(p.group, queue))
 }
 
 // destination chooses the queue for a parcel, not on the broker avoid if there are others, and finds its broker.
@@ -212,6 +257,7 @@ func (p *Producer) deliver(ctx context.Context, x *parcel, failed *FailedError, 
 		start := time.Now()
 		sent, err := p.attempt(ctx, x, queue, addr)
 		p.faults.note(queue.Broker, time.Since(start), err != nil)
+		p.noteSent(x, sent, addr, start, err)
 		if err == nil || !retryable(err) {
 			return sent, err
 		}

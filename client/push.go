@@ -35,6 +35,9 @@ type PushOptions struct {
 	PullBatch      int           // 32: messages asked for at a time
 	DrainTimeout   time.Duration // 30 s: how long Close waits before it ends the context of handlers
 
+	// Trace has what the handler does with each message written to the client's TraceTopic, unless the message says that it is
+	// not to be traced.
+	Trace bool
 	// MaxReconsume is how often a message comes again before it goes to the dead letter topic %DLQ%group. 0 leaves it to
 	// the settings of the group at the broker, usually 16; an orderly consumer then tries for ever.
 	MaxReconsume int
@@ -59,6 +62,13 @@ func (c *Client) PushConsumer(ctx context.Context, o PushOptions) (*PushConsumer
 	}
 	m := c.newMember(o.Group)
 	m.broadcast, m.orderly, m.start, m.auto = o.Broadcast, o.Orderly, o.Start, true
+	if o.Trace {
+		traces, err := c.tracer()
+		if err != nil {
+			return nil, fmt.Errorf("client: push consumer: %w", err)
+		}
+		m.traces = traces
+	}
 	m.limits.messages, m.limits.bytes, m.limits.batch = o.ReadAhead, o.ReadAheadBytes, int32(o.PullBatch)
 	if o.Strategy != nil {
 		m.strategy = o.Strategy
@@ -160,8 +170,9 @@ func (m *member) wait() *Received {
 
 // consume handles a message and does what its result asks for.
 func (p *PushConsumer) consume(msg *Received) {
-	start := time.Now()
+	start, traced := time.Now(), p.m.traceConsumption(msg)
 	err := p.guarded(p.ctx, msg)
+	traced(resultOf(err))
 	p.m.counts.note(time.Since(start), err)
 	switch {
 	case err == nil:
@@ -176,15 +187,32 @@ func (p *PushConsumer) consume(msg *Received) {
 	}
 }
 
-// guarded calls the handler and makes an error of its panic.
+// errPanic is in the error of a handler that panicked.
+var errPanic = errors.New("handler panicked")
+
+// guarded calls the handler, with the hook around it, and makes an error of its panic.
 func (p *PushConsumer) guarded(ctx context.Context, msg *Received) (err error) {
+	after := func(error) {}
 	defer func() {
 		if v := recover(); v != nil {
 			p.m.c.log.Error("handler panicked", "group", p.o.Group, "id", msg.ID(), "panic", v, "stack", string(debug.Stack()))
-			err = fmt.Errorf("handler panicked: %v", v)
+			err = fmt.Errorf("%w: %v", errPanic, v)
 		}
+		after(err)
 	}()
+	ctx, after = p.m.c.hooked(ctx, msg)
 	return p.o.Handler(ctx, msg)
+}
+
+// resultOf is the result of a handler as traces tell it.
+func resultOf(err error) int {
+	switch {
+	case err == nil:
+		return consumedWell
+	case errors.Is(err, errPanic):
+		return consumerPanicked
+	}
+	return consumerFailed
 }
 
 // finish notes that msg is done with. The line of an orderly consumer goes on, or back if it was dropped meanwhile.

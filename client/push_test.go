@@ -156,6 +156,7 @@ func TestPushStartLatest(t *testing.T) {
 	topic, group := unique(t), unique(t)
 	p := newProducer(t, c, ProducerOptions{})
 	sendN(t, p, topic, "old", 10)
+	readAll(t, c, topic, 10) // the name server knows the topic, so its queues are none that came later
 	b := newInbox()
 	consumer := newPush(t, c, PushOptions{Group: group, Subscriptions: []Subscription{{Topic: topic}}, Handler: b.handle})
 	awaitQueues(t, consumer.m, topic, 4)

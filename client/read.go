@@ -275,6 +275,7 @@ func (l *line) unwrap(messages []*Received, batch *Received, from skua.QueueOffs
 		m := *batch
 		m.Offset, m.Flag, m.Body, m.properties = off, it.Flag, it.Body, it.Properties
 		m.SysFlag &^= record.FlagInnerBatch | record.FlagNeedUnwrap
+		m.inner = true
 		if off >= from && l.sub.matches(&m) {
 			messages = append(messages, &m)
 		}

@@ -3,9 +3,12 @@ package client
 import (
 	"context"
 	"errors"
+	"strconv"
 	"time"
 
+	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -28,6 +31,36 @@ func RetryAt(level int, err error) error { return &levelError{max(level, 0), err
 // DeadLetter wraps the error that a handler returns, so that the message goes to the dead letter topic of the group at
 // once.
 func DeadLetter(err error) error { return &levelError{deadLetter, err} }
+
+// The shortest and the longest time that SuspendFor can ask for, as in Java.
+const (
+	shortestSuspension = 10 * time.Millisecond
+	longestSuspension  = 30 * time.Second
+)
+
+// suspendError is an error of a handler that says how long its queue is to rest.
+type suspendError struct {
+	pause time.Duration
+	err   error
+}
+
+func (e *suspendError) Error() string { return e.err.Error() }
+func (e *suspendError) Unwrap() error { return e.err }
+
+// SuspendFor wraps the error that the handler of an orderly consumer returns, so that its queue rests for so long, from 10 ms
+// to 30 s, instead of RetryPause. For other consumers it is err.
+func SuspendFor(pause time.Duration, err error) error {
+	return &suspendError{min(max(pause, shortestSuspension), longestSuspension), err}
+}
+
+// pauseOf returns how long a queue rests because of err.
+func (p *PushConsumer) pauseOf(err error) time.Duration {
+	var e *suspendError
+	if errors.As(err, &e) {
+		return e.pause
+	}
+	return p.o.RetryPause
+}
 
 // levelOf returns the delay level that err asks for, 0 if it leaves that to the broker.
 func levelOf(err error) int {
@@ -84,7 +117,7 @@ func (p *PushConsumer) retryInOrder(msg *Received, cause error) {
 		m.retire(l)
 		return
 	}
-	time.AfterFunc(p.o.RetryPause, func() {
+	time.AfterFunc(p.pauseOf(cause), func() {
 		m.mu.Lock()
 		defer m.mu.Unlock()
 		l.held = false
@@ -109,6 +142,11 @@ func (p *PushConsumer) sendBack(msg *Received, level int) error {
 	if err != nil {
 		return err
 	}
+	const op = "sending a message back"
+	if msg.inner {
+		_, err = p.m.c.call(ctx, op, addr, p.retryCopy(msg, level))
+		return err
+	}
 	h := &command.SendBackHeader{
 		Offset: msg.LogOffset, Group: p.o.Group, DelayLevel: int32(level), OriginMsgID: msg.ID(), OriginTopic: msg.Topic,
 		BrokerName: msg.Queue.Broker,
@@ -117,6 +155,36 @@ func (p *PushConsumer) sendBack(msg *Received, level int) error {
 		limit := int32(p.o.MaxReconsume)
 		h.MaxReconsumeTimes = &limit
 	}
-	_, err = p.m.c.call(ctx, "sending a message back", addr, &wire.Request{Code: command.ConsumerSendMsgBack, Header: h})
+	_, err = p.m.c.call(ctx, op, addr, &wire.Request{Code: command.ConsumerSendMsgBack, Header: h})
 	return err
 }
+
+// retryCopy sends a message to the retry topic as a new one. It is for those of a batch that is stored in one record, which
+// the broker could only copy as a whole. The broker makes a dead letter of it if it failed more often than it may.
+func (p *PushConsumer) retryCopy(msg *Received, level int) *wire.Request {
+	properties := msg.Properties()
+	if properties[skua.PropRetryTopic] == "" {
+		properties[skua.PropRetryTopic] = msg.Topic
+	}
+	if properties[skua.PropOriginMessageID] == "" {
+		properties[skua.PropOriginMessageID] = msg.OffsetID()
+	}
+	h := newSendHeader(skua.RetryTopic(p.o.Group), msg.BornTime, nil)
+	h.ProducerGroup, h.BrokerName, h.QueueID, h.Flag = []byte(p.o.Group), []byte(msg.Queue.Broker), -1, msg.Flag
+	h.ReconsumeTimes = int32(msg.ReconsumeTimes) + 1
+	if limit := int32(p.o.MaxReconsume); limit > 0 || level == deadLetter {
+		h.MaxReconsumeTimes, h.HasMaxReconsume = limit, true
+	}
+	switch level {
+	case deadLetter:
+		h.MaxReconsumeTimes, level = 0, 0
+	case 0:
+		level = firstRetryLevel + msg.ReconsumeTimes
+	}
+	properties[skua.PropDelayLevel] = strconv.Itoa(level)
+	h.Properties = record.AppendProperties(nil, properties)
+	return &wire.Request{Code: command.SendMessageV2, Header: &h, Body: msg.Body}
+}
+
+// firstRetryLevel is the delay level of a message's first retry; each further one waits a level longer.
+const firstRetryLevel = 3
