@@ -51,6 +51,8 @@ func warnings(cmd *cobra.Command) *slog.Logger {
 type produceSettings struct {
 	clusterFlags
 	tag, key string
+	sharding string
+	trace    bool
 	rate     float64
 	quiet    bool
 }
@@ -70,6 +72,8 @@ The exit code is 0 only if the broker has stored each of them.`,
 	s.add(cmd, "")
 	cmd.Flags().StringVar(&s.tag, "tag", "", "`tag` of each message")
 	cmd.Flags().StringVar(&s.key, "key", "", "`key` by which the messages can be found")
+	cmd.Flags().StringVar(&s.sharding, "sharding-key", "", "`key` of all messages: they go to one queue, in order")
+	cmd.Flags().BoolVar(&s.trace, "trace", false, "write message traces to RMQ_SYS_TRACE_TOPIC, for mqadmin queryMsgTraceById and the dashboard")
 	cmd.Flags().Float64Var(&s.rate, "rate", 0, "`messages` a second at most; 0: no limit")
 	cmd.Flags().BoolVarP(&s.quiet, "quiet", "q", false, "no progress line")
 	return cmd
@@ -84,7 +88,7 @@ func (s *produceSettings) run(cmd *cobra.Command) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, c.Close()) }()
-	p, err := c.Producer(client.ProducerOptions{Group: "skua-produce", Window: 256})
+	p, err := c.Producer(client.ProducerOptions{Group: "skua-produce", Window: 256, Trace: s.trace})
 	if err != nil {
 		return err
 	}
@@ -132,7 +136,7 @@ func (s *produceSettings) send(cmd *cobra.Command, p *client.Producer, progress 
 			progress.note(client.Sent{}, fmt.Errorf("line %d has %d bytes, a message can have %d", n+1, len(line), maxLine))
 			continue
 		}
-		m := &client.Message{Topic: s.topic, Body: line, Tag: s.tag}
+		m := &client.Message{Topic: s.topic, Body: line, Tag: s.tag, ShardingKey: s.sharding}
 		if s.key != "" {
 			m.Keys = []string{s.key}
 		}

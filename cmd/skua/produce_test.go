@@ -70,6 +70,21 @@ func TestProduceAndConsume(t *testing.T) {
 	}
 }
 
+func TestProduceInOrderAndTraced(t *testing.T) {
+	ns := cluster(t)
+	if _, log, err := command(t, "one\ntwo\nthree\nfour\nfive\nsix\n", "produce", "-n", ns, "-t", "steps", "--sharding-key", "k", "--trace"); err != nil {
+		t.Fatalf("%v\n%s", err, log)
+	}
+	out, _, err := command(t, "", "consume", "-n", ns, "-t", "steps", "--from", "earliest", "--count", "6")
+	if err != nil || fmt.Sprint(strings.Fields(out)) != "[one two three four five six]" {
+		t.Errorf("%q, %v", out, err)
+	}
+	out, _, err = command(t, "", "consume", "-n", ns, "-t", "RMQ_SYS_TRACE_TOPIC", "--from", "earliest", "--count", "1")
+	if err != nil || !strings.HasPrefix(out, "Pub\x01") || strings.Count(out, "skua-produce\x01steps\x01") != 6 {
+		t.Errorf("traces %q, %v", out, err)
+	}
+}
+
 func TestProduceRate(t *testing.T) {
 	ns := cluster(t)
 	begun := time.Now()
