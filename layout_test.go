@@ -37,6 +37,7 @@ var layout = []struct {
 	{"internal/wire", "root internal/command"},
 
 	// Engines, which know neither command nor wire, and the public interface.
+	{"internal/timer", "root internal/layout internal/record internal/segment"},
 	{"internal/store", "root internal/layout internal/record internal/segment"},
 	{"internal/inspect", "root internal/fastjson internal/layout internal/record internal/segment"},
 	{"client", "root internal/assign internal/command internal/fastjson internal/filter internal/record internal/wire"},
@@ -45,7 +46,7 @@ var layout = []struct {
 
 	// Servers, blind to one another.
 	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/wire"},
-	{"internal/broker", "root internal/assign internal/command internal/conf internal/fastjson internal/filter internal/record internal/store internal/txn internal/wire"},
+	{"internal/broker", "root internal/assign internal/command internal/conf internal/fastjson internal/filter internal/layout internal/record internal/store internal/timer internal/txn internal/wire"},
 
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},
@@ -54,7 +55,8 @@ var layout = []struct {
 }
 
 // pure packages compute: time comes in as a value, and nothing runs beside the caller.
-var pure = []string{"internal/record", "internal/layout", "internal/segment", "internal/command", "internal/fastjson", "internal/conf", "internal/assign", "internal/filter", "internal/txn"}
+var pure = []string{"internal/record", "internal/layout", "internal/segment", "internal/command", "internal/fastjson", "internal/conf", "internal/assign", "internal/filter",
+	"internal/timer", "internal/txn"}
 
 const maxFileLines = 1000
 

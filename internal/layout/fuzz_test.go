@@ -95,3 +95,16 @@ func FuzzDeletions(f *testing.F) {
 		}
 	})
 }
+
+func FuzzTimerCheckpoint(f *testing.F) {
+	f.Add(TimerCheckpoint{Read: 1, Counter: 7}.Append(nil))
+	f.Add((&TimerMark{Boot: Session{1}, Precision: 1000, Clean: true}).Append(nil))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, ok := DecodeTimerCheckpoint(b); ok && !bytes.Equal(c.Append(nil), b[:TimerCheckpointUsed]) {
+			t.Fatalf("checkpoint %+v is written differently", c)
+		}
+		if m, ok := DecodeTimerMark(b); ok && m.Clean && !bytes.Equal(m.Append(nil), b) {
+			t.Fatalf("mark %+v is written differently", m)
+		}
+	})
+}

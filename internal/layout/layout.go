@@ -12,9 +12,11 @@
 //	abort                                     Abort; exists while a broker runs
 //	lock                                      locked while a broker runs
 //	config/                                   JSON files of the broker
+//	config/timercheck                         TimerCheckpoint
 //	skua/checkpoint                           Checkpoint
 //	skua/staging                              StagingHead, then the ring
 //	skua/queues/<20 digits>                   Chunk
+//	skua/timer                                TimerMark
 //	skua/shared/<20 digits>                   Chunk, with the entries of all queues
 //	skua/shared.0, skua/shared.1              Chunk; where the queues end in it
 //	skua/deleted                              Deletion
@@ -30,6 +32,7 @@ const (
 	TimerWheelFile     = "timerwheel"
 	IndexDir           = "index"
 	ConfigDir          = "config"
+	TimerCheckFile     = "timercheck" // in ConfigDir
 	JavaCheckpointFile = "checkpoint"
 	AbortFile          = "abort"
 	LockFile           = "lock"
@@ -39,6 +42,7 @@ const (
 	JournalDir         = "queues"     // in OwnDir
 	SharedDir          = "shared"     // in OwnDir
 	DeletedFile        = "deleted"    // in OwnDir
+	TimerMarkFile      = "timer"      // in OwnDir
 )
 
 // SharedStates are the files in OwnDir, used in turns, that tell where queues end in SharedDir.

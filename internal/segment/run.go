@@ -284,6 +284,9 @@ func (r *Run) NextData(off int64) (int64, error) {
 	return end, nil
 }
 
+// NextData is Run.NextData for a file of one's own: math.MaxInt64 if there is no data from off on.
+func NextData(f *os.File, off int64) (int64, error) { return nextData(f, off) }
+
 // StartSync asks the system to begin writing the n bytes at off to the disk, so that a later Sync has less to wait for.
 func (r *Run) StartSync(off, n int64) {
 	for n > 0 {
