@@ -23,7 +23,7 @@ func (s *sending) checkBatch() error {
 		return refusalf(command.StatusMessageIllegal, "message topic length over %d: %s has %d", skua.MaxTopicName, name, len(name))
 	case skua.IsRetryTopic(name):
 		return refusalf(command.StatusMessageIllegal, "batch request does not support retry group %s", name)
-	case e.level > 0 || e.timer != "":
+	case e.level > 0 || e.timing.asked():
 		return refusalf(command.StatusMessageIllegal, "the message is illegal: a batch cannot be delayed")
 	case e.half || s.message.Transaction() != 0:
 		return refusalf(command.StatusMessageIllegal, "the message is illegal: a batch cannot be a transaction message")

@@ -61,6 +61,7 @@ type Broker struct {
 	notices      *notices
 	locks        *locks
 	schedule     *schedule
+	wheel        *wheel // nil if timerWheelEnable is false
 	stats        *stats
 
 	transactions *transactions
@@ -133,6 +134,7 @@ func (b *Broker) open(o *Options) (err error) {
 	o.logDurability(b.log)
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived, so.Settled = b.log, levels.tagsCode, b.arrived, b.answers.flush
+	so.Flushed = func() error { return b.wheel.close() }
 	b.syncFlush = so.SyncFlush
 	inTopics := b.savedIn(o, "topics.json", "topics")
 	saved := batchedIn(inTopics) // topics need the store, and the store needs to know this of the topics
@@ -172,7 +174,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.modes, err = openRequestModes(b.configPath("messageRequestMode.json"), b.log); err != nil {
 		return err
 	}
-	if err := b.openSchedule(levels); err != nil {
+	if err := errors.Join(b.openSchedule(levels), b.openWheel(o)); err != nil {
 		return err
 	}
 	b.locks = openLocks(filepath.Join(o.StorePathRootDir, "skua", "locks"), o.BrokerName, b.log, time.Now, time.Now())
@@ -306,6 +308,10 @@ func (b *Broker) start(failed chan<- error) {
 	}
 	o := b.options.Load()
 	b.wait.Go(func() { b.schedule.run(b.stop) })
+	if b.wheel != nil {
+		b.wait.Go(func() { b.wheel.run(b.stop) })
+		b.wait.Go(func() { b.wheel.keep(b.stop) })
+	}
 	b.wait.Go(func() { b.transactions.run(b.stop) })
 	b.wait.Go(func() { b.polls.run(b.stop) })
 	b.wait.Go(func() { b.topics.keep(b.stop) })
@@ -391,6 +397,9 @@ func (b *Broker) arrived(a store.Arrival) {
 		b.schedule.arrived(a.TagsCode)
 	case topic == skua.HalfTopic && b.transactions != nil:
 		b.transactions.arrived()
+	}
+	if b.wheel != nil && a.Queue.Topic() == skua.TimerTopic {
+		b.wheel.arrived()
 	}
 	b.polls.arrived(a)
 }

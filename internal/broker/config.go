@@ -65,6 +65,9 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		return
 	}
 	b.options.Store(&next)
+	if b.wheel != nil && next.TimerOptions != before.TimerOptions {
+		b.wheel.arrived()
+	}
 	if next.KeepOptions != before.KeepOptions { // somebody who makes room is not to wait for the next look
 		b.store.Retain()
 		b.store.CheckDisk()

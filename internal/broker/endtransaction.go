@@ -234,13 +234,13 @@ func (e *ending) deliver(topic []byte, queue int32) (store.Receipt, error) {
 	m.PreparedOffset = int64(m.LogOffset)
 	m.Topic, m.QueueID, m.Properties = topic, queue, e.out
 	m.SysFlag = m.SysFlag&^record.FlagTransactionMask | record.FlagTransactionCommit
-	level := 0
-	if text, ok := record.Property(e.out, skua.PropDelayLevel); ok {
-		level = parseLevel(text)
+	d, err := e.t.b.delayOf(e.out)
+	if err != nil {
+		return store.Receipt{}, err
 	}
 	e.list = append(e.list[:0], m)
-	if t := e.t.b.topics.get(topic); t != nil && int(queue) < len(t.queues) || level > 0 {
-		return e.t.b.put(t, e.list, level, &e.parked)
+	if t := e.t.b.topics.get(topic); t != nil && int(queue) < len(t.queues) || d != (delay{}) {
+		return e.t.b.put(t, e.list, d, &e.parked)
 	}
 	// The topic was deleted meanwhile, or has fewer queues.
 	r, err := e.t.store.Append(e.t.store.Queue(string(topic), queue), m)

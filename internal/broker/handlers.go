@@ -18,6 +18,7 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 	command.SendMessage:      (*Broker).send,
 	command.SendMessageV2:    (*Broker).send,
 	command.SendBatchMessage: (*Broker).send,
+	command.RecallMessage:    (*Broker).recall,
 
 	command.EndTransaction:         (*Broker).endTransaction,
 	command.ResumeCheckHalfMessage: reading((*Broker).resumeHalf),
@@ -68,6 +69,8 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 	command.UpdateBrokerConfig:   inBackground((*Broker).writeSettings),
 	command.ViewBrokerStatsData:  (*Broker).viewStats,
 	command.GetAllDelayOffset:    inBackground((*Broker).delayOffsets),
+	command.GetTimerCheckPoint:   (*Broker).timerCheckpoint,
+	command.GetTimerMetrics:      inBackground((*Broker).timerMetrics),
 
 	command.GetConsumerConnectionList:   inBackground((*Broker).consumerConnections),
 	command.GetProducerConnectionList:   inBackground((*Broker).producerConnections),

@@ -223,6 +223,8 @@ type Options struct {
 	KeepOptions
 	TransactionOptions
 
+	TimerOptions
+
 	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
 	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" min:"1" live:"true"`
 	// Whether such callers are answered in pages.
@@ -289,6 +291,9 @@ func (o *Options) Check() error {
 	}
 	if _, err := parseDelayLevels(o.MessageDelayLevel); err != nil {
 		return conf.Misfit(o, "messageDelayLevel", "1 to %d whole numbers with a unit s, m, h or d, such as 1s 10m: %v", maxDelayLevels, err)
+	}
+	if err := o.checkTimer(); err != nil {
+		return err
 	}
 	return o.KeepOptions.check(int64(o.MappedFileSizeCommitLog))
 }

@@ -13,13 +13,14 @@ import (
 type edited struct {
 	out       []byte // memory that is used again
 	undelayed bool   // leave the delay level out
+	untimed   bool   // leave the time of delivery out
 
 	level      int    // delay level, 0 if none
 	noWait     bool   // answer before the disk has the message
 	half       bool   // half of a transaction
 	keys       bool   // has keys
 	innerBatch bool   // claims to be a batch in one record
-	timer      string // a property that asks for a time of delivery
+	timing     timing // a time of delivery that it asks for
 
 	uniqueFrom, uniqueEnd int // in out
 }
@@ -27,7 +28,7 @@ type edited struct {
 // scan copies the properties of a send and notes what the broker acts on, in one pass. Segments that readers would drop
 // are dropped.
 func (e *edited) scan(properties []byte) {
-	*e = edited{out: e.out[:0], undelayed: e.undelayed}
+	*e = edited{out: e.out[:0], undelayed: e.undelayed, untimed: e.untimed}
 	for rest := properties; len(rest) > 0; {
 		segment := rest
 		if i := bytes.IndexByte(rest, 2); i >= 0 {
@@ -67,8 +68,13 @@ func (e *edited) note(key, value []byte) bool {
 		e.half = bytes.EqualFold(value, []byte("true"))
 	case skua.PropInnerNum:
 		e.innerBatch = true
-	case skua.PropTimerDelaySec, skua.PropTimerDelayMs, skua.PropTimerDeliverMs, skua.PropTimerDeleteKey:
-		e.timer = string(key)
+	case skua.PropTimerDelaySec, skua.PropTimerDelayMs, skua.PropTimerDeliverMs:
+		if e.untimed {
+			return false
+		}
+		e.timing.note(key, value)
+	case skua.PropTimerOutMs, skua.PropTimerDeleteKey:
+		e.timing.note(key, value)
 	case skua.PropPopCheckpoint, skua.PropRegion, skua.PropTraceOn, skua.PropCluster, skua.PropHalf:
 		return false
 	}

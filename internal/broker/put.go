@@ -8,17 +8,27 @@ import (
 	"github.com/skuamq/skua/internal/store"
 )
 
+// delay is how long a message waits before it is delivered.
+type delay struct {
+	level int   // a delay level, above 0
+	until int64 // or, above 0, a time as TIMER_OUT_MS, ms
+}
+
 // put is the one way of messages into the store: those that producers send, that consumers send back, and that fall
-// due. All of ms go to queue ms[0].QueueID of t, one behind the other. If level, the delay level that the properties of
-// a single message ask for, is above 0, the message is parked in the schedule topic instead: its topic, queue and
-// properties change, the latter to memory in scratch, which is grown as needed.
+// due. All of ms go to queue ms[0].QueueID of t, one behind the other. A single message that has to wait is parked in a
+// topic of the broker's instead: its topic, queue and properties change, the latter to memory in scratch, which is grown as
+// needed.
 //
 // When put returns without error the messages survive the process; for the disk see settle. It blocks for microseconds.
 // Errors are those of store.Append.
-func (b *Broker) put(t *topic, ms []*record.Message, level int, scratch *[]byte) (store.Receipt, error) {
-	if level > 0 {
-		*scratch = b.schedule.levels.transform(ms[0], level, *scratch)
-		t = b.topics.find(skua.ScheduleTopic) // counted there, and in its own topic when it is delivered
+func (b *Broker) put(t *topic, ms []*record.Message, d delay, scratch *[]byte) (store.Receipt, error) {
+	switch { // it is counted there, and in its own topic when it is delivered
+	case d.level > 0:
+		*scratch = b.schedule.levels.transform(ms[0], d.level, *scratch)
+		t = b.topics.find(skua.ScheduleTopic)
+	case d.until > 0:
+		*scratch = park(ms[0], d.until, *scratch)
+		t = b.topics.find(skua.TimerTopic)
 	}
 	q := t.queue(ms[0].QueueID)
 	r, err := b.store.Append(q, ms...)
@@ -27,6 +37,17 @@ func (b *Broker) put(t *topic, ms []*record.Message, level int, scratch *[]byte)
 		return r, err
 	}
 	b.stats.stored(t.counters, r.Messages, int64(r.End-r.LogOffset))
+	return r, nil
+}
+
+// storeCopy stores a message that leaves a topic of the broker's, in which it has waited, where it belongs.
+func storeCopy(s *store.Store, st *stats, m *record.Message) (store.Receipt, error) {
+	r, err := s.Append(s.Queue(string(m.Topic), m.QueueID), m)
+	if err != nil {
+		st.refused(1)
+		return r, err
+	}
+	st.stored(st.topic(m.Topic), 1, int64(m.Size))
 	return r, nil
 }
 

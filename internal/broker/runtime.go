@@ -34,6 +34,7 @@ func (b *Broker) runtimeTable(now time.Time) map[string]string {
 	b.addSchedule(t)
 	b.addTransactions(t)
 	b.addBlockages(t, now)
+	b.wheel.addRuntime(t, now)
 	t["pullThreadPoolQueueSize"] = strconv.Itoa(b.cold.waiting())
 	t["queryThreadPoolQueueSize"] = strconv.Itoa(b.admin.waiting())
 	b.addIdlePools(t)

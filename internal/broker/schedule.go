@@ -260,25 +260,20 @@ func (s *schedule) deliverAll(i int, records [][]byte) error {
 // deliver stores a copy of m where it belongs. What is wrong with m itself is logged and no error, because trying again
 // would not help; the original stays in the log.
 func (s *schedule) deliver(m *record.Message) error {
-	topic, ok := record.Property(m.Properties, skua.PropRealTopic)
-	text, _ := record.Property(m.Properties, skua.PropRealQueueID)
-	queue, err := strconv.ParseInt(string(text), 10, 32)
+	topic, queue, ok := record.RealPlace(m.Properties)
 	switch {
-	case !ok || err != nil || queue < 0:
-		s.log.Error("delayed message does not say where it belongs and is not delivered", "logOffset", m.LogOffset,
-			"topic", string(topic), "queue", string(text))
+	case !ok:
+		s.log.Error("delayed message does not say where it belongs and is not delivered", "logOffset", m.LogOffset, "properties", string(m.Properties))
 		return nil
 	case string(topic) == skua.HalfTopic:
 		s.log.Error("delayed message belongs to a transaction and is not delivered", "logOffset", m.LogOffset)
 		return nil
 	}
-	m.Topic, m.QueueID, m.PreparedOffset = topic, int32(queue), 0
-	r, err := s.store.Append(s.store.Queue(string(topic), m.QueueID), m)
+	m.Topic, m.QueueID, m.PreparedOffset = topic, queue, 0
+	r, err := storeCopy(s.store, s.stats, m)
 	if err != nil {
-		s.stats.refused(1)
 		return err
 	}
-	s.stats.stored(s.stats.topic(topic), 1, int64(m.Size))
 	s.saving.Lock()
 	s.saving.end, s.saving.dirty = r.End, true
 	s.saving.Unlock()

@@ -36,6 +36,8 @@ type sending struct {
 	header   command.SendResponse
 	response wire.Response
 	ids      []byte // memory for offset ids
+	handle   []byte // memory for a recall handle
+	plain    []byte // memory for what it says
 	settled  func(error)
 	gathered bool // the answer leaves with others
 }
@@ -199,7 +201,11 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	if err != nil {
 		return err
 	}
-	r, err := s.b.put(s.topic, s.list, s.edited.level, &s.parked)
+	d, err := s.delay(h)
+	if err != nil {
+		return err
+	}
+	r, err := s.b.put(s.topic, s.list, d, &s.parked)
 	if err != nil {
 		return storeRefusal(err)
 	}
@@ -219,6 +225,10 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 		s.header.BatchUniqID = s.edited.unique()
 	}
 	o := s.b.options.Load()
+	if d.until > 0 && !skua.IsRetryTopic(s.topic.Name) {
+		s.handle, s.plain = appendRecallHandle(s.handle[:0], s.plain, s.topic.bytes, o.BrokerName, d.until, s.edited.unique())
+		s.header.RecallHandle = s.handle
+	}
 	s.header.Region, s.header.TraceOn = o.RegionID, o.TraceOn
 	// The rest may happen on another goroutine: s belongs to it.
 	s.gathered = s.b.syncFlush && !s.edited.noWait
@@ -238,8 +248,9 @@ func (s *sending) check(h *command.SendHeader) error {
 		return refusalf(command.StatusNoPermission, "the broker[%s] sending transaction message is forbidden: the system flag of the message says that it is one, but it has no property %s=true", o.BrokerIP1, skua.PropTransactionPrepared)
 	case e.half && h.Batch:
 		return refusalf(command.StatusMessageIllegal, "the message is illegal: a batch cannot be a transaction message")
-	case e.timer != "" && e.level == 0:
-		return refusalf(command.StatusSystemError, "accurate timer message is not enabled, timerWheelEnable is false: this release of Skua has delay levels but no property %s", e.timer)
+	case s.topic.Name == skua.TimerTopic && !parkedWell(e.out):
+		return refusalf(command.StatusMessageIllegal, "timer message illegal: messages in %s need %s, %s and %s; send to the topic itself, with %s", skua.TimerTopic,
+			skua.PropTimerOutMs, skua.PropRealTopic, skua.PropRealQueueID, skua.PropTimerDeliverMs)
 	case s.message.SysFlag&record.FlagInnerBatch != 0 || e.innerBatch:
 		return refusalf(command.StatusMessageIllegal, "the message is illegal: it says that it is a batch in one record (INNER_NUM); send a batch to a topic of queue.type=%s, the broker then makes one", queueBatch)
 	case s.topic.keyed && !e.keys && !h.Batch: // each message of a batch has its own
@@ -259,6 +270,10 @@ func (s *sending) complete(req *wire.Frame, h *command.SendHeader) error {
 			return err
 		}
 	}
+	if s.edited.level > 0 && s.edited.timing.asked() {
+		s.edited.untimed = true
+		s.edited.scan(h.Properties)
+	}
 	s.edited.finish(s.b, o)
 	s.message.Properties = s.edited.out
 	if s.edited.half {
@@ -266,6 +281,19 @@ func (s *sending) complete(req *wire.Frame, h *command.SendHeader) error {
 	}
 	s.list = append(s.list[:0], &s.message)
 	return nil
+}
+
+// delay is how long what is to be stored waits. A delay level wins over a time of delivery, which is dropped then.
+func (s *sending) delay(h *command.SendHeader) (delay, error) {
+	e := &s.edited
+	if !e.timing.asked() || e.level > 0 {
+		return delay{level: e.level}, nil
+	}
+	until, err := s.b.until(&e.timing)
+	if s.real != nil {
+		until = 0 // the delay begins when the half message is committed
+	}
+	return delay{until: until}, err
 }
 
 // bury turns a message that a consumer sends to its retry topic once too often to the dead letter topic. For a group that
@@ -326,6 +354,7 @@ func (s *sending) release() {
 	clear(s.items)
 	clear(s.list)
 	s.items, s.list, s.ids, s.parked = kept(s.items), kept(s.list), kept(s.ids), kept(s.parked)
+	s.handle, s.plain = kept(s.handle), kept(s.plain)
 	s.edited = edited{out: kept(s.edited.out)}
 	sendings.Put(s)
 }
@@ -352,6 +381,9 @@ func (b *Broker) refuseSend(req *wire.Frame, err error) {
 
 // storeRefusal makes of the reason for which the store took nothing what the sender is told.
 func storeRefusal(err error) error {
+	if told := (*refusal)(nil); errors.As(err, &told) {
+		return err
+	}
 	var r *store.RefusedError
 	if !errors.As(err, &r) {
 		return refusalf(command.StatusSystemError, "UNKNOWN_ERROR: %v", err)

@@ -122,7 +122,16 @@ func TestSendChecks(t *testing.T) {
 		}, nil},
 		{"batch that is half a transaction", 13, "the message is illegal: a batch cannot be a transaction message", func(h *command.SendHeader) { h.Batch, h.Properties = true, properties("TRAN_MSG", "true") }, batchBody("x")},
 		{"half message by its flag", 16, "the broker[127.0.0.1] sending transaction message is forbidden", func(h *command.SendHeader) { h.SysFlag = 4 }, nil},
-		{"timed message", 1, "accurate timer message is not enabled, timerWheelEnable is false", func(h *command.SendHeader) { h.Properties = properties("TIMER_DELAY_SEC", "1") }, nil},
+		{"timed too far ahead", 13, "timer message illegal, the delay time should not be bigger than the max delay 259200000ms; or if set del msg, the delay time should be bigger than the current time: it asks for 25920",
+			func(h *command.SendHeader) { h.Properties = properties("TIMER_DELAY_SEC", "259201") }, nil},
+		{"timed beyond all numbers", 13, "timer message illegal", func(h *command.SendHeader) { h.Properties = properties("TIMER_DELAY_SEC", "9223372036854775807") }, nil},
+		{"timed at no number", 13, `timer message illegal, the delay time should not be bigger than the max delay 259200000ms; or if set del msg, the delay time should be bigger than the current time: TIMER_DELIVER_MS is "soon", want a number`,
+			func(h *command.SendHeader) { h.Properties = properties("TIMER_DELIVER_MS", "soon") }, nil},
+		{"recall of the past", 13, "timer message illegal", func(h *command.SendHeader) {
+			h.Properties = properties("TIMER_DELIVER_MS", "1000", "TIMER_DEL_UNIQKEY", "A")
+		}, nil},
+		{"timed batch", 13, "the message is illegal: a batch cannot be delayed", func(h *command.SendHeader) { h.Batch, h.Properties = true, properties("TIMER_DELAY_MS", "9000") }, batchBody("x")},
+		{"not fit for the queue of timed messages", 13, "timer message illegal: messages in rmq_sys_wheel_timer need", func(h *command.SendHeader) { h.Topic = []byte("rmq_sys_wheel_timer") }, nil},
 		{"batch in one record", 13, "the message is illegal", func(h *command.SendHeader) { h.SysFlag = 0x80 }, nil},
 		{"no body", 13, "the message is illegal: it has no body", nil, []byte{}},
 		{"body too long", 13, "the message is illegal", nil, make([]byte, 4<<20+1)},

@@ -100,7 +100,7 @@ func (b *Broker) sendBackRecord(f *wire.Frame, h *command.SendBackHeader, topic 
 	again, level := retryCopy(&m, topic.Name, int(h.DelayLevel), dead)
 	again.QueueID, again.StoreHost = rand.Int32N(topic.WriteQueues), b.host
 	var scratch []byte
-	receipt, err := b.put(topic, []*record.Message{again}, level, &scratch)
+	receipt, err := b.put(topic, []*record.Message{again}, delay{level: level}, &scratch)
 	if err != nil {
 		refuse(f, command.StatusSystemError, "%s: %v", putStatus(err), err)
 		return
@@ -154,6 +154,11 @@ func retryCopy(m *record.Message, topic string, level int, dead bool) (*record.M
 		level = firstRetryLevel + int(m.ReconsumeTimes)
 	}
 	properties[skua.PropDelayLevel] = strconv.Itoa(level)
+	if level > 0 { // which wins
+		delete(properties, skua.PropTimerDelaySec)
+		delete(properties, skua.PropTimerDelayMs)
+		delete(properties, skua.PropTimerDeliverMs)
+	}
 	again := *m
 	again.Topic, again.Properties = []byte(topic), record.AppendProperties(nil, properties)
 	if dead {

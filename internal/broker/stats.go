@@ -302,6 +302,7 @@ func splitStatKey(key string) groupKey {
 func (b *Broker) tick(now time.Time) {
 	b.stats.second(now)
 	b.latencies.roll(now, b.store)
+	b.wheel.second(now)
 	if what := b.stats.due(now); what.minute {
 		b.stats.sample(now, what)
 	}

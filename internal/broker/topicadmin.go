@@ -174,6 +174,9 @@ func (b *Broker) dropTopic(name string) error {
 		b.broadcasts.forget(func(k offsetKey) bool { return k.topic == name })
 		b.offsets.forgetTopic(name)
 		b.stats.forgetTopic(name)
+		if b.wheel != nil {
+			b.wheel.Forget(name)
+		}
 		if !had {
 			return nil
 		}

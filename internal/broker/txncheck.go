@@ -181,7 +181,7 @@ func (t *transactions) again(r *halfRecord, checks int, now int64) (store.Receip
 	ok := t.hold(r, now, func() (err error) {
 		r.out = r.half.AppendAgain(kept(r.out), m.Properties, checks)
 		m.Properties, m.PreparedOffset = r.out, int64(was)
-		receipt, err = t.b.put(t.b.topics.find(skua.HalfTopic), []*record.Message{m}, 0, nil)
+		receipt, err = t.b.put(t.b.topics.find(skua.HalfTopic), []*record.Message{m}, delay{}, nil)
 		return err
 	})
 	if !ok {
@@ -257,7 +257,7 @@ func (t *transactions) giveUp(r *halfRecord, now int64) {
 		m := r.message
 		r.out = r.half.AppendAgain(kept(r.out), m.Properties, r.half.Checks)
 		m.Topic, m.QueueID, m.Properties, m.PreparedOffset = to.bytes, 0, r.out, int64(was)
-		_, err := t.b.put(to, []*record.Message{&m}, 0, nil)
+		_, err := t.b.put(to, []*record.Message{&m}, delay{}, nil)
 		return err
 	})
 	if !ok {

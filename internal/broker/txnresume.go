@@ -62,7 +62,7 @@ func (t *transactions) resume(off skua.LogOffset, call wire.Call) error {
 		m.Properties = txn.AppendAnew(nil, m.Properties)
 	}
 	m.Topic = halfTopic
-	r, err := t.b.put(t.b.topics.find(skua.HalfTopic), []*record.Message{&m}, 0, nil)
+	r, err := t.b.put(t.b.topics.find(skua.HalfTopic), []*record.Message{&m}, delay{}, nil)
 	if err != nil {
 		if waits {
 			t.release(claimed)

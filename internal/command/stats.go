@@ -216,3 +216,15 @@ type HAConnectionStatus struct {
 	TransferFrom   skua.LogOffset `json:"transferFromWhere"`
 	BytesPerSecond int64          `json:"transferredByteInSecond"`
 }
+
+// TimerMetrics is the body of GET_TIMER_METRICS (61), and what config/timermetrics holds.
+type TimerMetrics struct {
+	DataVersion DataVersion           `json:"dataVersion"`
+	TimingCount map[string]TimerCount `json:"timingCount"` // by topic
+}
+
+// TimerCount is how many timed messages of a topic wait.
+type TimerCount struct {
+	Count     int64 `json:"count"`
+	Timestamp int64 `json:"timeStamp"` // of the last change, ms
+}

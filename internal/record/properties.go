@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"maps"
 	"slices"
+	"strconv"
 	"unicode/utf8"
 
 	"github.com/skuamq/skua"
@@ -88,6 +89,15 @@ func AppendProperties(dst []byte, m map[string]string) []byte {
 		}
 	}
 	return dst
+}
+
+// RealPlace returns the topic, a view, and the queue that the properties of a parked message name, one that waits in a topic
+// of the broker's for its time; ok is false if they do not.
+func RealPlace(properties []byte) (topic []byte, queue int32, ok bool) {
+	topic, _ = Property(properties, skua.PropRealTopic)
+	text, _ := Property(properties, skua.PropRealQueueID)
+	id, err := strconv.ParseInt(string(text), 10, 32)
+	return topic, int32(id), len(topic) > 0 && err == nil && id >= 0
 }
 
 // HashString is Java's String.hashCode of UTF-8 text: over UTF-16 code units, wrapping.

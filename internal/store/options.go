@@ -53,6 +53,9 @@ type Options struct {
 	// Settled is called in SyncFlush whenever those who waited for durability have been told, many of them perhaps: what
 	// they have to say can leave together. It must not block.
 	Settled func()
+	// Flushed is called once by Close, when everything is on disk, and before the directory is given back to others. Its
+	// error is that of Close, and leaves the store as one that was killed.
+	Flushed func() error
 	Now     func() time.Time // time.Now
 	Log     *slog.Logger
 	// Usage tells how full the file system of a directory is; nil asks the system. Tests fill disks with it.

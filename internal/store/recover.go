@@ -45,7 +45,7 @@ func (s *Store) recover() error {
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	r.crashed, r.last = crashed, last
+	r.crashed, r.last, s.killed = crashed, last, crashed
 	if r.own, r.ownOK, err = s.readCheckpoints(); err != nil {
 		return err
 	}

@@ -41,6 +41,7 @@ type Store struct {
 	readers   bell // rung when somebody reads the files of the log
 
 	extended bool // queues that are found may have extensions
+	killed   bool // see Killed
 
 	far     int64       // see behind
 	crowded atomic.Bool // see Crowded
@@ -144,6 +145,9 @@ func (s *Store) close() error {
 	s.work.Wait()
 	err := s.flushAll()
 	s.waiters.finish(s.log.durable.Load(), &RefusedError{Reason: Closed, Err: err})
+	if err == nil && s.o.Flushed != nil {
+		err = s.o.Flushed()
+	}
 	if err == nil {
 		err = s.closeClean()
 	}
@@ -299,6 +303,9 @@ func (s *Store) LastTime() int64 {
 	defer s.log.mu.Unlock()
 	return s.log.mu.lastTime
 }
+
+// Killed reports whether the last user of the directory did not close it.
+func (s *Store) Killed() bool { return s.killed }
 
 // Refused tells why appends fail at the moment; nil if they do not.
 func (s *Store) Refused() *RefusedError { return s.log.refused.Load() }

@@ -70,9 +70,9 @@ func (c *counts) addLocked(n *TopicCount, by, now int64) {
 }
 
 // count changes the count of the topic that a message belongs to.
-func (t *Timer) count(m *record.Message, by, now int64) {
+func (t *Timer) count(m *record.Message, by int64) {
 	if topic, ok := record.Property(m.Properties, skua.PropRealTopic); ok {
-		t.counts.add(topic, by, now)
+		t.counts.add(topic, by, t.now)
 	}
 }
 

@@ -75,17 +75,17 @@ func (t *Timer) load(moment int64) error {
 const keptUnits = 64 << 10
 
 // deliver delivers slots that are due, some messages of them, and reports whether there are more.
-func (t *Timer) deliver(now int64, r *Rules) (busy bool, err error) {
+func (t *Timer) deliver() (busy bool, err error) {
 	defer t.publish()
 	for n := 0; n < deliverStep; n++ {
-		if !t.onTurn(now) {
+		if !t.onTurn(t.now) {
 			return false, nil
 		}
 		err := t.load(t.read)
 		if err == nil && t.slot.recalls == nil {
-			err = t.readRecalls(now)
+			err = t.readRecalls()
 		}
-		if err != nil && !r.SkipErrors {
+		if err != nil && !t.rules.SkipErrors {
 			return false, err
 		}
 		if err != nil {
@@ -93,7 +93,7 @@ func (t *Timer) deliver(now int64, r *Rules) (busy bool, err error) {
 			continue
 		}
 		for t.slot.done < int64(len(t.slot.units)) && n < deliverStep {
-			if err := t.deliverSome(now, r); err != nil {
+			if err := t.deliverSome(); err != nil {
 				return false, err
 			}
 			t.publish()
@@ -103,7 +103,7 @@ func (t *Timer) deliver(now int64, r *Rules) (busy bool, err error) {
 			t.passSlot()
 		}
 	}
-	return t.onTurn(now), nil
+	return t.onTurn(t.now), nil
 }
 
 // onTurn makes read the first moment that is due and has units. If there is none it is the present, and onTurn false.
@@ -143,7 +143,7 @@ func (t *Timer) passOver(err error) {
 }
 
 // readRecalls reads which messages are recalled.
-func (t *Timer) readRecalls(now int64) error {
+func (t *Timer) readRecalls() error {
 	recalls := map[string]struct{}{}
 	var topics []string // of those that were read for the first time
 	n := 0
@@ -164,7 +164,7 @@ func (t *Timer) readRecalls(now int64) error {
 		}
 	}
 	for _, topic := range topics {
-		t.counts.add([]byte(topic), 1, now) // they counted as -1 until now
+		t.counts.add([]byte(topic), 1, t.now) // they counted as -1 until now
 	}
 	t.slot.recalls, t.slot.counted = recalls, n
 	return nil
@@ -189,14 +189,14 @@ func (t *Timer) findUnits(positions []int64, found func(layout.TimerUnit, *recor
 }
 
 // deliverSome delivers the next messages of the slot in hand.
-func (t *Timer) deliverSome(now int64, r *Rules) error {
+func (t *Timer) deliverSome() error {
 	some := t.slot.units[t.slot.done:]
 	some = some[:min(len(some), deliverAtOnce)]
 	began, want := t.slot.done, t.slot.done+int64(len(some))
 	err := t.findUnits(some, func(u layout.TimerUnit, m *record.Message) error {
 		if m == nil {
 			t.gone++
-		} else if err := t.hand(u, m, now, r); err != nil {
+		} else if err := t.hand(u, m); err != nil {
 			return putError{err}
 		}
 		t.slot.done++
@@ -205,7 +205,7 @@ func (t *Timer) deliverSome(now int64, r *Rules) error {
 	if put := (putError{}); errors.As(err, &put) {
 		return put.error
 	}
-	if err != nil && r.SkipErrors {
+	if err != nil && t.rules.SkipErrors {
 		if t.log != nil {
 			t.log.Error("timed messages that cannot be read are passed over (timerSkipUnknownError)", "messages", want-t.slot.done, "error", err)
 		}
@@ -221,16 +221,16 @@ func (t *Timer) deliverSome(now int64, r *Rules) error {
 type putError struct{ error }
 
 // hand hands a message on that is due.
-func (t *Timer) hand(u layout.TimerUnit, m *record.Message, now int64, r *Rules) error {
+func (t *Timer) hand(u layout.TimerUnit, m *record.Message) error {
 	rolled := u.Magic&layout.TimerRolled != 0
-	if !rolled && len(t.slot.recalls) > 0 && t.recalled(m, r) {
-		t.count(m, -1, now)
+	if !rolled && len(t.slot.recalls) > 0 && t.recalled(m) {
+		t.count(m, -1)
 		return nil
 	}
 	if !rolled {
-		return t.home(m, u.Written, now)
+		return t.home(m, u.Written)
 	}
-	e := edit{enqueued: u.Written, dequeued: now, rolls: 1}
+	e := edit{enqueued: u.Written, dequeued: t.now, rolls: 1}
 	if text, ok := record.Property(m.Properties, skua.PropTimerRollTimes); ok {
 		n, _ := strconv.Atoi(string(text))
 		e.rolls = n + 1
@@ -240,17 +240,17 @@ func (t *Timer) hand(u layout.TimerUnit, m *record.Message, now int64, r *Rules)
 	case err != nil:
 		return err
 	case u.Magic&layout.TimerDeletes != 0:
-		t.count(m, 1, now)
+		t.count(m, 1)
 	default:
-		t.count(m, -1, now)
+		t.count(m, -1)
 	}
 	return nil // it counts again when it is put into the wheel again
 }
 
 // recalled reports whether a message was recalled.
-func (t *Timer) recalled(m *record.Message, r *Rules) bool {
+func (t *Timer) recalled(m *record.Message) bool {
 	key, _ := record.Property(m.Properties, skua.PropUniqueKey)
-	if r.TopicInKey {
+	if t.rules.TopicInKey {
 		topic, _ := record.Property(m.Properties, skua.PropRealTopic)
 		key = []byte(string(topic) + "+" + string(key))
 	}
@@ -259,20 +259,18 @@ func (t *Timer) recalled(m *record.Message, r *Rules) bool {
 }
 
 // home stores a message in its own topic and queue. enqueued is when it was put into the wheel, Never if it was not.
-func (t *Timer) home(m *record.Message, enqueued, now int64) error {
-	topic, _ := record.Property(m.Properties, skua.PropRealTopic)
-	text, _ := record.Property(m.Properties, skua.PropRealQueueID)
-	queue, err := strconv.ParseInt(string(text), 10, 32)
-	if len(topic) == 0 || err != nil || queue < 0 {
+func (t *Timer) home(m *record.Message, enqueued int64) error {
+	topic, queue, ok := record.RealPlace(m.Properties)
+	if !ok {
 		if t.log != nil {
-			t.log.Error("timed message does not say where it belongs and is not delivered", "logOffset", m.LogOffset, "topic", string(topic), "queue", string(text))
+			t.log.Error("timed message does not say where it belongs and is not delivered", "logOffset", m.LogOffset, "properties", string(m.Properties))
 		}
 		return nil
 	}
-	m.Topic, m.QueueID = topic, int32(queue)
-	err = t.put(m, edit{enqueued: enqueued, dequeued: now})
+	m.Topic, m.QueueID = topic, queue
+	err := t.put(m, edit{enqueued: enqueued, dequeued: t.now})
 	if err == nil && enqueued != Never {
-		t.count(m, -1, now)
+		t.count(m, -1)
 	}
 	return err
 }

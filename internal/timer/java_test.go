@@ -142,7 +142,10 @@ func TestSameBytesAsJava(t *testing.T) {
 		r.now, n = u.Written, n+1
 		r.shelf.end = m.LogOffset
 		j.add(r.shelf, m)
-		r.timer.take(r.now, &Rules{RollWindow: 172800})
+		r.timer.now, r.timer.rules = r.now, r.rules
+		if _, err := r.timer.take(); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if err := r.flush(); err != nil {
 		t.Fatal(err)

@@ -29,7 +29,7 @@ func Open(o Options, now int64) (*Timer, error) {
 		return nil, fmt.Errorf("mappedFileSizeTimerLog: %d, the least is %d bytes", o.FileSize, minFileSize)
 	}
 	t := &Timer{o: o, log: o.Log}
-	t.counts.topics = map[string]*TopicCount{}
+	t.counts.topics, t.taker = map[string]*TopicCount{}, t.takeOne
 	err := t.open(now)
 	if err != nil {
 		t.release()

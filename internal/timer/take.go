@@ -22,12 +22,12 @@ const (
 var errAhead = errors.New("due beyond the end of the timer wheel")
 
 // take puts messages of the queue into the wheel, or delivers them if they are due, and reports whether there are more.
-func (t *Timer) take(now int64, r *Rules) (more bool, err error) {
+func (t *Timer) take() (more bool, err error) {
 	for stop := t.queue + takeStep; t.queue < stop; {
 		from := t.queue
-		err := t.takeSome(now, r)
+		err := t.takeSome()
 		if errors.Is(err, errAhead) {
-			return !r.StopDequeue, nil
+			return !t.rules.StopDequeue, nil
 		}
 		if err != nil || t.queue == from {
 			return false, err
@@ -38,14 +38,14 @@ func (t *Timer) take(now int64, r *Rules) (more bool, err error) {
 
 // takeSome takes some messages. Those that are due are delivered first, then all others are written to the timer log, then
 // the queue's offset moves on: at whatever point the process is killed none is lost, and only these come again.
-func (t *Timer) takeSome(now int64, r *Rules) error {
+func (t *Timer) takeSome() error {
 	t.parking.Lock()
 	defer t.parking.Unlock()
 	t.batch = batch{units: t.batch.units[:0], undo: t.batch.undo[:0], counts: t.batch.counts[:0], bytes: t.batch.bytes, end: t.units.end}
 	next, failed := t.queue, error(nil)
 	for failed == nil && next < t.queue+takeAtOnce {
 		began := next
-		next, failed = t.o.Messages.Arrived(began, func(m *record.Message) error { return t.takeOne(m, now, r) })
+		next, failed = t.o.Messages.Arrived(began, t.taker)
 		if next == began {
 			break
 		}
@@ -90,7 +90,7 @@ func (t *Timer) writeBatch() (err error) {
 }
 
 // takeOne takes a message of the queue.
-func (t *Timer) takeOne(m *record.Message, now int64, r *Rules) error {
+func (t *Timer) takeOne(m *record.Message) error {
 	if t.known.has(m) {
 		return nil
 	}
@@ -101,13 +101,13 @@ func (t *Timer) takeOne(m *record.Message, now int64, r *Rules) error {
 		}
 		return nil
 	}
-	if !t.late(t.present(x.out), now, x.deletes) {
-		return t.park(m, &x, now, r)
+	if !t.late(t.present(x.out), x.deletes) {
+		return t.park(m, x)
 	}
 	if x.deletes {
 		return nil // what it recalls is on its way
 	}
-	err := t.home(m, Never, now)
+	err := t.home(m, Never)
 	if err == nil {
 		t.counts.mu.Lock()
 		t.stats.Delivered++
@@ -140,15 +140,15 @@ func timedOf(m *record.Message) (x timed, ok bool) {
 }
 
 // park puts a message into its slot, and its unit into the batch.
-func (t *Timer) park(m *record.Message, x *timed, now int64, r *Rules) error {
-	u := layout.TimerUnit{Magic: layout.TimerUsual, Written: t.present(now) * t.o.Precision, Log: int64(m.LogOffset), Size: m.Size,
+func (t *Timer) park(m *record.Message, x timed) error {
+	u := layout.TimerUnit{Magic: layout.TimerUsual, Written: t.present(t.now) * t.o.Precision, Log: int64(m.LogOffset), Size: m.Size,
 		Topic: record.HashString(x.topic)}
-	due, window := x.out, r.RollWindow*t.o.Precision
+	due, window := x.out, t.rules.RollWindow*t.o.Precision
 	switch ahead := x.out - u.Written; {
 	case ahead < window:
-	case ahead-window < r.RollWindow/3*t.o.Precision: // the last round is not to be a short one
+	case ahead-window < t.rules.RollWindow/3*t.o.Precision: // the last round is not to be a short one
 		u.Magic |= layout.TimerRolled
-		due = u.Written + r.RollWindow/2*t.o.Precision
+		due = u.Written + t.rules.RollWindow/2*t.o.Precision
 	default:
 		u.Magic |= layout.TimerRolled
 		due = u.Written + window
@@ -178,23 +178,23 @@ func (t *Timer) park(m *record.Message, x *timed, now int64, r *Rules) error {
 	}
 	t.batch.undo, t.batch.end = append(t.batch.undo, before), at+layout.TimerUnitSize
 	t.batch.units = append(t.batch.units, u)
-	t.batch.counts = append(t.batch.counts, change{t.counts.of(x.topic), int64(one), now})
+	t.batch.counts = append(t.batch.counts, change{t.counts.of(x.topic), int64(one), t.now})
 	return nil
 }
 
 // late reports whether a message can no longer be put into the slot of a moment. A recall can until the slot is being
 // delivered.
-func (t *Timer) late(moment, now int64, deletes bool) bool {
+func (t *Timer) late(moment int64, deletes bool) bool {
 	if moment < t.read || moment == t.read && t.begun() {
 		return true
 	}
-	return moment < t.present(now) && !deletes
+	return moment < t.present(t.now) && !deletes
 }
 
 // follow deals with a clock that was set back. Slots that the new time has still to come to were passed: they are emptied,
 // so that they can be used, and passed, once more. A slot that is being delivered is finished before.
-func (t *Timer) follow(now int64) error {
-	present := t.present(now)
+func (t *Timer) follow() error {
+	present := t.present(t.now)
 	if present >= t.read || t.begun() {
 		return nil
 	}
@@ -211,7 +211,7 @@ func (t *Timer) follow(now int64) error {
 		}
 	}
 	t.publish()
-	if err := t.Flush(now); err != nil { // before a mark can speak of the new time
+	if err := t.Flush(t.now); err != nil { // before a mark can speak of the new time
 		return err
 	}
 	if t.log != nil {
@@ -220,5 +220,5 @@ func (t *Timer) follow(now int64) error {
 	t.setBack = max(t.setBack, t.read)
 	t.read, t.slot.moment = back, 0
 	t.publish()
-	return t.Flush(now) // before a message can be put into a slot that the checkpoint takes for passed
+	return t.Flush(t.now) // before a message can be put into a slot that the checkpoint takes for passed
 }

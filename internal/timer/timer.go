@@ -71,17 +71,20 @@ type Timer struct {
 	units *unitLog
 
 	// Of the goroutine that calls Step.
-	read    int64              // moment of the first slot that was not passed
-	queue   skua.QueueOffset   // of the next message to be put into the wheel
-	needs   skua.LogOffset     // what of the log of messages has to be on disk before this is told by a checkpoint
-	setBack int64              // see progress
-	slot    slot               // in hand
-	known   *known             // units that a start has found; nil once they do not matter
-	batch   batch              // on its way into the timer log
-	gone    int64              // messages of the slot in hand that could not be found
-	found   []layout.TimerUnit // memory of findUnits
-	places  []Place            // memory of findUnits
-	props   []byte             // memory of put
+	now     int64                       // of this Step, ms
+	rules   Rules                       // of this Step
+	read    int64                       // moment of the first slot that was not passed
+	queue   skua.QueueOffset            // of the next message to be put into the wheel
+	needs   skua.LogOffset              // what of the log of messages has to be on disk before this is told by a checkpoint
+	setBack int64                       // see progress
+	slot    slot                        // in hand
+	known   *known                      // units that a start has found; nil once they do not matter
+	batch   batch                       // on its way into the timer log
+	gone    int64                       // messages of the slot in hand that could not be found
+	found   []layout.TimerUnit          // memory of findUnits
+	places  []Place                     // memory of findUnits
+	props   []byte                      // memory of put
+	taker   func(*record.Message) error // takeOne
 
 	flushing sync.Mutex // held by Flush
 	parking  sync.Mutex // held while units are in their slots, but not yet in the timer log
@@ -125,13 +128,14 @@ func (t *Timer) present(now int64) int64 { return now / t.o.Precision }
 // more to do, Never if there is nothing to wait for. After an error the rest was done nevertheless; another call soon may
 // succeed. It blocks while the disk is read.
 func (t *Timer) Step(now int64, r Rules) (next int64, err error) {
-	if err := t.follow(now); err != nil {
+	t.now, t.rules = now, r
+	t.rules.RollWindow = t.window(r.RollWindow)
+	if err := t.follow(); err != nil {
 		return now, err
 	}
-	r.RollWindow = t.window(r.RollWindow)
 	more := t.begun() && t.present(now) <= t.read && !r.StopDequeue // the slot has to be finished, then follow can do it
 	if !r.StopEnqueue && !more {
-		more, err = t.take(now, &r)
+		more, err = t.take()
 	}
 	if r.StopDequeue {
 		if next = Never; more {
@@ -139,7 +143,7 @@ func (t *Timer) Step(now int64, r Rules) (next int64, err error) {
 		}
 		return next, err
 	}
-	busy, failed := t.deliver(now, &r)
+	busy, failed := t.deliver()
 	if err == nil {
 		err = failed
 	}
