@@ -111,8 +111,10 @@ type Client struct {
 	closed    bool
 	producers map[string]int // by group
 	owners    map[*Producer]bool
-	groups    map[string]*member // consumers that take part in a group
-	readers   map[*member]bool   // consumers, those of no group among them
+	checkers  map[string]*TransactionProducer // by group
+	unchecked map[string]bool                 // groups that a broker asked for such a producer in vain
+	groups    map[string]*member              // consumers that take part in a group
+	readers   map[*member]bool                // consumers, those of no group among them
 }
 
 // Open returns a client. It starts no more than what keeps routes fresh and brokers informed, and connects to servers
@@ -131,7 +133,8 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	ip := localIP(ctx, o.NameServers[0])
 	c := &Client{
 		o: o, log: o.Log, id: newClientID(ip), ids: newUniqueIDs(ip),
-		producers: map[string]int{}, owners: map[*Producer]bool{}, groups: map[string]*member{}, readers: map[*member]bool{},
+		producers: map[string]int{}, owners: map[*Producer]bool{}, checkers: map[string]*TransactionProducer{}, unchecked: map[string]bool{},
+		groups: map[string]*member{}, readers: map[*member]bool{},
 	}
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.names.list, c.names.current = o.NameServers, rand.IntN(len(o.NameServers))

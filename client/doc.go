@@ -8,6 +8,8 @@
 //	p, err := c.Producer(client.ProducerOptions{Group: "orders"})
 //	sent, err := p.Send(ctx, &client.Message{Topic: "orders", Tag: "new", Body: body})
 //
+// A [TransactionProducer] sends messages that consumers get only if a local transaction succeeds.
+//
 // A [PushConsumer] calls a function for each message; a [PullConsumer] is asked for messages, with the choice of queues
 // and offsets left to the program. Each Close returns when all goroutines of what it closes have ended; closing the
 // client closes the rest.

@@ -56,6 +56,40 @@ func ExampleProducer_SendAsync() {
 	p.Close() // waits for all answers
 }
 
+func ExampleClient_TransactionProducer() {
+	nameServer, stop := servers()
+	defer stop()
+	ctx := context.Background()
+	c, err := client.Open(ctx, client.Options{NameServers: []string{nameServer}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	payments := map[string]bool{} // stands for a table of payments, with the id of the transaction in each row
+	p, err := c.TransactionProducer(client.TransactionOptions{
+		ProducerOptions: client.ProducerOptions{Group: "payments"},
+		Check: func(ctx context.Context, m *client.Received) client.Outcome {
+			if payments[m.ID()] {
+				return client.Commit
+			}
+			return client.Rollback
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	m := &client.Message{Topic: "orders", Tag: "paid", Body: []byte("two herrings")}
+	_, outcome, err := p.Send(ctx, m, func(ctx context.Context, half client.Sent) (client.Outcome, error) {
+		payments[half.ID] = true // stands for a transaction of the database
+		return client.Commit, nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(outcome)
+	// Output: commit
+}
+
 func ExampleError() {
 	var p *client.Producer // from Client.Producer
 	_, err := p.Send(context.Background(), &client.Message{Topic: "orders", Body: []byte("x")})

@@ -32,8 +32,16 @@ type fake struct {
 	clients map[string]*wire.Conn
 	sends   []command.Status // answers to the next sends; then success
 	refuse  bool             // no lock is given
-	news    chan struct{}
+
+	properties []byte                       // of the last message that was sent
+	ended      []command.Outcome            // of transactions
+	end        command.EndTransactionHeader // the last one
+
+	news chan struct{}
 }
+
+// noAnswer among the answers of a fake is none.
+const noAnswer command.Status = -1
 
 func newFake(t testing.TB) *fake {
 	f := &fake{t: t, clients: map[string]*wire.Conn{}, news: make(chan struct{}, 1)}
@@ -115,8 +123,23 @@ func (f *fake) handle(req *wire.Frame) {
 			f.t.Error(err)
 		}
 		f.commits = append(f.commits, skua.QueueOffset(h.CommitOffset))
+	case command.EndTransaction:
+		if err := f.end.Decode(req.Clone().Ext); err != nil {
+			f.t.Error(err)
+		}
+		f.ended = append(f.ended, f.end.Outcome)
 	case command.SendMessageV2, command.SendBatchMessage:
-		r.Header = &command.SendResponse{MsgID: []byte("7F000001"), QueueOffset: 3}
+		var h command.SendHeader
+		if err := h.Decode(req.Clone().Ext); err != nil {
+			f.t.Error(err)
+		}
+		f.properties = h.Properties
+		r.Header = &command.SendResponse{MsgID: []byte("7F00000100002A9F0000000000000046"), QueueOffset: 3}
+		if len(f.sends) > 0 && f.sends[0] == noAnswer {
+			f.sends = f.sends[1:]
+			f.tell()
+			return
+		}
 		if len(f.sends) > 0 {
 			r.Status, r.Remark = f.sends[0], "as the test wants"
 			f.sends = f.sends[1:]

@@ -64,11 +64,12 @@ type Producer struct {
 	tasks  tasks
 	traces *tracer // nil: nothing is traced
 
-	ctx    context.Context // ends when Close begins; then no send waits for a route any more
-	stop   context.CancelFunc
-	mu     sync.Mutex // guards closed, against sends that begin
-	closed bool
-	sends  sync.WaitGroup // sends in flight
+	ctx     context.Context // ends when Close begins; then no send waits for a route any more
+	stop    context.CancelFunc
+	mu      sync.Mutex // guards closed, against sends that begin, and closing
+	closed  bool
+	closing func()         // the rest of Close; nil: none
+	sends   sync.WaitGroup // sends in flight
 }
 
 // Producer returns a new producer. It connects when the first message is sent.
@@ -105,12 +106,16 @@ func (p *Producer) Close() error {
 		return nil
 	}
 	p.closed = true
+	closing := p.closing
 	p.mu.Unlock()
 	p.stop()
 	p.sends.Wait()
 	p.done.close()
 	p.tasks.join()
 	p.c.removeProducer(p)
+	if closing != nil {
+		closing()
+	}
 	return nil
 }
 

@@ -22,6 +22,7 @@ var served = map[command.Code]func(*Client, *wire.Frame) error{
 	command.GetConsumerStatusFromClient: (*Client).positions,
 	command.GetConsumerRunningInfo:      (*Client).runningInfo,
 	command.ConsumeMessageDirectly:      (*Client).consumeDirectly,
+	command.CheckTransactionState:       (*Client).checkTransaction,
 }
 
 // serve answers a request of a broker. It runs on the goroutine that reads the connection.
