@@ -61,7 +61,7 @@ func (p *Producer) launch(ctx context.Context, x *parcel, done func(Sent, error)
 		}
 		p.faults.note(queue.Broker, time.Since(start), err != nil)
 		p.noteSent(x, sent, addr, start, err)
-		if err != nil && retryable(err) {
+		if err != nil && p.again(x, err) {
 			p.retryAsync(ctx, x, addr, queue.Broker, start, err, done)
 			return
 		}
@@ -102,6 +102,7 @@ type result struct {
 	done   func(Sent, error)
 	sent   Sent
 	err    error
+	call   func() // instead of the others
 }
 
 // callbacks calls back, one result after the other, away from the goroutines that read connections.
@@ -142,9 +143,12 @@ func (b *callbacks) run() {
 			return
 		}
 		for i := range batch {
-			r := &batch[i]
-			r.parcel.end([]Sent{r.sent}, r.err)
-			r.done(r.sent, r.err)
+			if r := &batch[i]; r.call != nil {
+				r.call()
+			} else {
+				r.parcel.end([]Sent{r.sent}, r.err)
+				r.done(r.sent, r.err)
+			}
 			batch[i] = result{}
 		}
 	}

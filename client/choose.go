@@ -9,7 +9,8 @@ import (
 )
 
 // choose returns the queue for a parcel: the one it names, or that of its sharding key, or the next one in turn that is
-// not on the broker avoid and not on one that was slow. r has at least one queue to write to.
+// not on the broker avoid and not on one that was slow, if possible on the broker that the parcel is near to. r has at least
+// one queue to write to.
 func (p *Producer) choose(r *route, x *parcel, avoid string) skua.Queue {
 	switch {
 	case x.queue.Broker != "":
@@ -18,6 +19,13 @@ func (p *Producer) choose(r *route, x *parcel, avoid string) skua.Queue {
 		return r.write[shard(x.sharding, len(r.write))]
 	}
 	n, first := len(r.write), int(p.turn.Add(1)%uint32(len(r.write)))
+	if x.near != "" && x.near != avoid {
+		for i := range n {
+			if q := r.write[(first+i)%n]; q.Broker == x.near {
+				return q
+			}
+		}
+	}
 	for i := range n {
 		q := r.write[(first+i)%n]
 		if q.Broker != avoid && (!p.o.AvoidSlowBrokers || p.faults.usable(q.Broker, time.Now())) {

@@ -101,8 +101,9 @@ type Client struct {
 	stop  context.CancelFunc
 	tasks tasks
 
-	names  nameServers
-	routes routeTable
+	names    nameServers
+	routes   routeTable
+	requests requests
 
 	tracing sync.Mutex // guards the following
 	traces  *tracer    // nil until somebody traces
@@ -139,6 +140,7 @@ func Open(ctx context.Context, o Options) (*Client, error) {
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	c.names.list, c.names.current = o.NameServers, rand.IntN(len(o.NameServers))
 	c.routes.init()
+	c.requests.init()
 	connect.Handler = c.serve
 	c.pool = wire.NewPool(connect)
 	c.tasks.start(c.run)

@@ -9,6 +9,7 @@
 //	sent, err := p.Send(ctx, &client.Message{Topic: "orders", Tag: "new", Body: body})
 //
 // A [TransactionProducer] sends messages that consumers get only if a local transaction succeeds.
+// [Producer.Request] sends a message and waits for the reply that its consumer sends by [Producer.Reply].
 //
 // A [PushConsumer] calls a function for each message; a [PullConsumer] is asked for messages, with the choice of queues
 // and offsets left to the program. Each Close returns when all goroutines of what it closes have ended; closing the

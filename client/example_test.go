@@ -182,3 +182,55 @@ func ExampleMachineRoomNearby() {
 	// 10.1.0.8@67#b [{orders east-1 1}] <nil>
 	// 10.2.0.7@99#c [{orders west-1 0} {orders west-1 1}] <nil>
 }
+
+// A program that asks, and another one that knows the answer.
+func ExampleProducer_Request() {
+	addr, stop := servers()
+	defer stop()
+	ctx, cancel := context.WithTimeout(context.Background(), 30*time.Second)
+	defer cancel()
+
+	// The responder: a consumer that replies.
+	c, err := client.Open(ctx, client.Options{NameServers: []string{addr}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	replies, err := c.Producer(client.ProducerOptions{Group: "prices"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	_, err = c.PushConsumer(ctx, client.PushOptions{
+		Group: "prices", Subscriptions: []client.Subscription{{Topic: "questions"}}, Start: client.StartEarliest,
+		Handler: func(ctx context.Context, m *client.Received) error {
+			err := replies.Reply(ctx, m, []byte("two pence"))
+			if err != nil {
+				log.Print(err) // such as that who asked is gone; asking again is up to them
+			}
+			return nil
+		},
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+
+	// The requester.
+	asking, err := client.Open(ctx, client.Options{NameServers: []string{addr}})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer asking.Close()
+	p, err := asking.Producer(client.ProducerOptions{Group: "shop"})
+	if err != nil {
+		log.Fatal(err)
+	}
+	reply, err := p.Request(ctx, &client.Message{Topic: "questions", Body: []byte("How much is a herring?")})
+	if errors.Is(err, client.ErrNoReply) {
+		fmt.Println("nobody knows:", err)
+	}
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(string(reply.Body))
+	// Output: two pence
+}

@@ -37,6 +37,8 @@ type Message struct {
 	Properties map[string]string
 	Flag       int32 // the program's own
 	NoWait     bool  // the broker answers before flush and replication, even if its settings say otherwise
+
+	reply *replyTo // of a reply to a request
 }
 
 // Sent tells where a message went.
@@ -102,7 +104,7 @@ func (m *Received) Property(key string) string {
 func (m *Received) Properties() map[string]string { return record.ParseProperties(m.properties) }
 
 // reserved are the property keys that a message may not carry as its own: the producer, the broker or consumers set
-// them. Those of scheduling, tracing and request-reply are open to programs.
+// them. Those of scheduling, tracing and request-reply are open to programs; as to the latter see Request and NewReply.
 var reserved = map[string]bool{
 	skua.PropKeys: true, skua.PropTags: true, skua.PropWait: true, skua.PropDelayLevel: true, skua.PropRetryTopic: true,
 	skua.PropRealTopic: true, skua.PropRealQueueID: true, skua.PropTransactionPrepared: true, skua.PropProducerGroup: true,
@@ -132,6 +134,9 @@ func (m *Message) appendProperties(dst []byte, id string) []byte {
 	}
 	if !m.DeliverAt.IsZero() {
 		dst = record.AppendProperty(dst, skua.PropTimerDeliverMs, strconv.FormatInt(m.DeliverAt.UnixMilli(), 10))
+	}
+	if m.reply != nil {
+		dst = m.reply.appendProperties(dst)
 	}
 	return dst
 }
@@ -165,6 +170,9 @@ func (m *Message) validate(maxSize int) error {
 		if err := validateProperty(k, v); err != nil {
 			return err
 		}
+	}
+	if m.reply != nil {
+		return m.ownProperties()
 	}
 	return nil
 }

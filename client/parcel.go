@@ -24,6 +24,7 @@ type parcel struct {
 	ids      []string // of each message
 	sharding string
 	queue    skua.Queue // where it has to go, if Broker is set
+	near     string     // broker that is the first choice, "" if any will do
 	messages []*Message
 	after    []ending // what hooks want to be called
 
@@ -40,6 +41,9 @@ func (p *Producer) pack(ctx context.Context, m *Message) (*parcel, error) {
 	}
 	now := time.Now()
 	x := &parcel{topic: m.Topic, code: command.SendMessageV2, body: m.Body, sharding: m.ShardingKey, queue: m.Queue}
+	if m.reply != nil {
+		x.code, x.near = command.SendReplyMessageV2, m.reply.broker
+	}
 	id, properties, after, err := p.enclose(ctx, m, now, make([]byte, 0, 128))
 	x.add(m, id, after)
 	if err != nil {
@@ -63,10 +67,18 @@ func (p *Producer) enclose(ctx context.Context, m *Message, now time.Time, dst [
 	id = p.c.ids.next(now)
 	extra, after := p.outgoing(ctx, m)
 	properties, err = appendExtra(m.appendProperties(dst, id), extra)
-	if err == nil && len(properties) > record.MaxProperties {
-		err = fmt.Errorf("the properties take %d bytes, the limit is %d", len(properties), record.MaxProperties)
+	if err == nil {
+		err = checkSize(properties)
 	}
 	return id, properties, after, err
+}
+
+// checkSize returns nil if properties are not too long.
+func checkSize(properties []byte) error {
+	if n := len(properties); n > record.MaxProperties {
+		return fmt.Errorf("the properties take %d bytes, the limit is %d", n, record.MaxProperties)
+	}
+	return nil
 }
 
 // add notes that a message is in the parcel.
@@ -144,6 +156,8 @@ func (m *Message) fits(first *Message) error {
 		return fmt.Errorf("it goes to topic %s, the first one to %s: a batch has one topic", m.Topic, first.Topic)
 	case m.DelayLevel != 0 || !m.DeliverAt.IsZero():
 		return errors.New("TimeDelayLevel is not supported for batching: send it alone")
+	case m.reply != nil:
+		return errors.New("it is a reply: replies are sent one by one")
 	case skua.IsRetryTopic(m.Topic):
 		return errors.New("Retry Group is not supported for batching")
 	case m.ShardingKey != first.ShardingKey:

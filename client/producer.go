@@ -263,7 +263,7 @@ func (p *Producer) deliver(ctx context.Context, x *parcel, failed *FailedError, 
 		sent, err := p.attempt(ctx, x, queue, addr)
 		p.faults.note(queue.Broker, time.Since(start), err != nil)
 		p.noteSent(x, sent, addr, start, err)
-		if err == nil || !retryable(err) {
+		if err == nil || !p.again(x, err) {
 			return sent, err
 		}
 		failed.add(addr, start, err)

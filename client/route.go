@@ -27,6 +27,7 @@ type route struct {
 	write    []skua.Queue
 	read     []skua.Queue
 	brokers  map[string]map[skua.BrokerID]string // by name
+	clusters []string                            // of the brokers
 }
 
 // newRoute digests what a name server said about topic.
@@ -34,6 +35,9 @@ func newRoute(topic string, d *command.TopicRoute) *route {
 	r := &route{topic: topic, brokers: map[string]map[skua.BrokerID]string{}}
 	for _, b := range d.Brokers {
 		r.brokers[b.Name] = b.Addrs
+		if !slices.Contains(r.clusters, b.Cluster) {
+			r.clusters = append(r.clusters, b.Cluster)
+		}
 	}
 	for _, q := range d.Queues {
 		_, master := r.master(q.BrokerName)

@@ -23,6 +23,7 @@ var served = map[command.Code]func(*Client, *wire.Frame) error{
 	command.GetConsumerRunningInfo:      (*Client).runningInfo,
 	command.ConsumeMessageDirectly:      (*Client).consumeDirectly,
 	command.CheckTransactionState:       (*Client).checkTransaction,
+	command.PushReplyMessageToClient:    (*Client).replyArrived,
 }
 
 // serve answers a request of a broker. It runs on the goroutine that reads the connection.

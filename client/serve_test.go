@@ -76,6 +76,10 @@ func TestServePositionsAndRunningInfo(t *testing.T) {
 		t.Errorf("a group that is not here: %d %s", answer.Code, answer.Remark)
 	}
 	answer = f.ask(c, &wire.Request{Code: command.PushReplyMessageToClient})
+	if command.Status(answer.Code) != command.StatusSystemError || string(answer.Remark) != "process reply message fail: the reply has no property CORRELATION_ID" {
+		t.Errorf("a reply to nothing: %d %s", answer.Code, answer.Remark)
+	}
+	answer = f.ask(c, &wire.Request{Code: command.GetBrokerRuntimeInfo})
 	if command.Status(answer.Code) != command.StatusRequestCodeNotSupported {
 		t.Errorf("an unknown request: %d %s", answer.Code, answer.Remark)
 	}

@@ -44,6 +44,8 @@ type Broker struct {
 	admin        sideline // changes and reports
 	cold         sideline // reads from the disk
 	relays       sideline // questions that a client or a name server has to answer
+	pushes       sideline // replies that are written to requesters
+	replies      replies
 	settings     settings
 
 	store        *store.Store
@@ -131,6 +133,7 @@ func (b *Broker) open(o *Options) (err error) {
 	b.cold.fewer = b.coldReaders
 	b.admin = sideline{newCrew(adminWorkers, maxAdminRequests, do), b.log}
 	b.relays = sideline{newCrew(relayWorkers, maxAdminRequests, do), b.log}
+	b.pushes = sideline{newCrew(replyWorkers, maxReplies, do), b.log}
 	o.logDurability(b.log)
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived, so.Settled = b.log, levels.tagsCode, b.arrived, b.answers.flush
@@ -368,6 +371,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.cold.close()
 	b.admin.close()
 	b.relays.close()
+	b.pushes.close()
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close())
 	b.wait.Wait()

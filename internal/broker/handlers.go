@@ -20,6 +20,9 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 	command.SendBatchMessage: (*Broker).send,
 	command.RecallMessage:    (*Broker).recall,
 
+	command.SendReplyMessage:   (*Broker).takeReply,
+	command.SendReplyMessageV2: (*Broker).takeReply,
+
 	command.EndTransaction:         (*Broker).endTransaction,
 	command.ResumeCheckHalfMessage: reading((*Broker).resumeHalf),
 

@@ -112,6 +112,22 @@ func (c *clients) contact(group, id string) (contact, bool) {
 	return contact{newest.conn, newest.id, newest.language, newest.version}, true
 }
 
+// requester finds a producer of any group by client id. Of several connections it is the one that was heard of last.
+func (c *clients) requester(id string) (contact, bool) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var newest *member
+	for _, m := range c.ids[id] {
+		if len(m.producers) > 0 && (newest == nil || m.seen.After(newest.seen)) {
+			newest = m
+		}
+	}
+	if newest == nil {
+		return contact{}, false
+	}
+	return contact{newest.conn, newest.id, newest.language, newest.version}, true
+}
+
 // contacts returns the consumers of a group.
 func (c *clients) contacts(group string) []contact {
 	c.mu.RLock()

@@ -67,6 +67,8 @@ type Options struct {
 	TraceOn bool `key:"traceOn" default:"true" live:"true"`
 	// Region that producers and messages are told, for traces.
 	RegionID string `key:"regionId" default:"DefaultRegion"`
+	// Whether replies to requests are stored, in the topic <cluster>_REPLY_TOPIC, besides being passed on.
+	StoreReplyMessageEnable bool `key:"storeReplyMessageEnable" default:"true" live:"true"`
 	// Sends are refused before this time, ms since 1970.
 	StartAcceptSendRequestTimeStamp int64 `key:"startAcceptSendRequestTimeStamp" default:"0" live:"true"`
 	// Whether transaction messages are refused. Those that are stored already are finished all the same.

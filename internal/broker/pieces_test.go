@@ -14,6 +14,7 @@ import (
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/wire"
 )
 
 // FuzzEdited compares what the broker stores of a send's properties with what a map would make of them.
@@ -224,5 +225,43 @@ func TestPageSurvivesOddRequests(t *testing.T) {
 func TestHeldPullIsSmall(t *testing.T) {
 	if size := unsafe.Sizeof(pull{}); size > 512 {
 		t.Errorf("a held pull takes %d bytes", size)
+	}
+}
+
+// Replies that wait for their requesters are bounded in number and, but for a single one, in bytes.
+func TestRepliesAreBounded(t *testing.T) {
+	var r replies
+	if !r.enter(2*maxReplyBytes) || r.enter(1) {
+		t.Error("one large reply, and no other")
+	}
+	r.leave(0, 2*maxReplyBytes)
+	r.leave(1, 0)
+	for range maxReplies {
+		if !r.enter(10) {
+			t.Fatal("refused too early")
+		}
+		r.leave(0, 10) // it is written
+	}
+	if r.enter(10) {
+		t.Error("one too many")
+	}
+	r.leave(1, 0)
+	if !r.enter(10) || r.bytes != 10 {
+		t.Errorf("%d bytes", r.bytes)
+	}
+	deaf, other := new(wire.Conn), new(wire.Conn)
+	for range maxStuck {
+		if !r.wait(deaf) {
+			t.Fatal("nobody waits")
+		}
+	}
+	if r.wait(deaf) || !r.wait(other) {
+		t.Error("too many wait for one requester, or none for the other")
+	}
+	for range maxStuck {
+		r.waited(deaf)
+	}
+	if r.waited(other); !r.wait(deaf) || len(r.stuck) != 1 {
+		t.Errorf("%d requesters are waited for", len(r.stuck))
 	}
 }

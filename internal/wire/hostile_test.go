@@ -233,6 +233,26 @@ func TestReplyDoesNotBlock(t *testing.T) {
 	}
 }
 
+// A connection says when sending would block: not before the backlog is full.
+func TestBacklogged(t *testing.T) {
+	call := silent(t, wire.Options{WriteTimeout: time.Hour})
+	if call.Conn.Backlogged() {
+		t.Error("nothing has been sent yet")
+	}
+	for sent := 0; !call.Conn.Backlogged(); sent++ {
+		if sent == 64 {
+			t.Fatal("64 MiB are on their way to a peer that does not read")
+		}
+		if err := call.Conn.Send(&wire.Request{Code: 1, Body: make([]byte, 1<<20)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	call.Conn.Close()
+	if call.Conn.Backlogged() {
+		t.Error("sending to a closed connection does not block")
+	}
+}
+
 // In the end, an answer to a peer that does not read fails.
 func TestReplyGivesUp(t *testing.T) {
 	call := silent(t, wire.Options{WriteTimeout: 100 * time.Millisecond})

@@ -98,6 +98,14 @@ func (o *outbox) appendLocked(size int, h *fixed, header any, ext map[string]str
 	return err
 }
 
+// Backlogged reports whether the peer reads so slowly that sending to it would block now.
+func (c *Conn) Backlogged() bool {
+	o := &c.out
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.err == nil && o.writing && len(o.buf.b) > backlogLimit
+}
+
 // hold makes answers wait for release. Only the reading goroutine calls it.
 func (o *outbox) hold() {
 	o.mu.Lock()
