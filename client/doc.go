@@ -36,6 +36,12 @@
 // form that RocketMQ's tools read. [Hooks] join a program's own tracing library to sends and consumption; this package
 // depends on none.
 //
+// # Messages with a time
+//
+// A message can be kept back by its broker: for one of the broker's delay levels, for a time of one's own, or until one
+// ([Message.DelayLevel], [Message.Delay], [Message.DeliverAt]). Those of the latter two kinds can be recalled until then:
+// [Producer.Recall].
+//
 // # Errors
 //
 // An [Error] is the refusal of a server, with its code and remark. A [FailedError] tells everything that was tried and

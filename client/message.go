@@ -26,10 +26,17 @@ type Message struct {
 	// Queue, if its Broker is set, is where the message goes; ShardingKey then has no influence. Its Topic is ignored.
 	Queue skua.Queue
 
+	// One of the following keeps the message back. DelayLevel and the others are different parts of the broker: levels are
+	// few, and deliver within a tenth of a second; times of one's own need a broker with a timer wheel (timerWheelEnable),
+	// which delivers within the second after the time, and never before it. How far ahead that may be is the broker's
+	// timerMaxDelaySec, three days by default; it refuses more with code 13. Such messages can be recalled, see
+	// [Producer.Recall]. Batches cannot be kept back.
+
 	// DelayLevel delays delivery by one of the broker's levels: 1 is a second, 18 two hours, by default. 0: no delay.
 	DelayLevel int
-	// DeliverAt is the time not before which the message is delivered, to the second, for brokers that have a timer
-	// wheel. Brokers limit how far ahead it may be. Not together with DelayLevel.
+	// Delay is how long after it was stored, by the broker's clock, the message is delivered; in whole ms. 0: no delay.
+	Delay time.Duration
+	// DeliverAt is the time not before which the message is delivered, by the broker's clock; one in the past means at once.
 	DeliverAt time.Time
 
 	// Properties travel with the message. Keys and values are not empty, without the bytes 1 and 2, and no key is one that
@@ -47,6 +54,10 @@ type Sent struct {
 	OffsetID string           // made by the broker from its address and LogOffset
 	Queue    skua.Queue       // the queue, its broker by name
 	Offset   skua.QueueOffset // the place in the queue
+	// RecallHandle recalls the message by [Producer.Recall] as long as its time of delivery has not come. It is "" for
+	// messages that have none, and for brokers that are older than 5.4. While a message waits, Queue is where it will be
+	// delivered, and Offset its place among those that wait.
+	RecallHandle string
 }
 
 // Received is a message that a consumer received. It belongs to who received it; its slices share memory with other
@@ -110,7 +121,9 @@ var reserved = map[string]bool{
 	skua.PropRealTopic: true, skua.PropRealQueueID: true, skua.PropTransactionPrepared: true, skua.PropProducerGroup: true,
 	skua.PropMinOffset: true, skua.PropMaxOffset: true, skua.PropOriginMessageID: true, skua.PropUniqueKey: true,
 	skua.PropReconsumeTime: true, skua.PropMaxReconsumeTimes: true, skua.PropConsumeStartTime: true,
-	skua.PropPopCheckpoint: true, skua.PropShardingKey: true, skua.PropTimerDeliverMs: true, skua.PropCRC32: true,
+	skua.PropPopCheckpoint: true, skua.PropShardingKey: true, skua.PropCRC32: true,
+	skua.PropTimerDeliverMs: true, skua.PropTimerDelaySec: true, skua.PropTimerDelayMs: true, skua.PropTimerOutMs: true,
+	skua.PropTimerDeleteKey: true, skua.PropTimerRollTimes: true,
 }
 
 // appendProperties appends the property string of m, born under id.
@@ -132,8 +145,13 @@ func (m *Message) appendProperties(dst []byte, id string) []byte {
 	if m.DelayLevel > 0 {
 		dst = record.AppendProperty(dst, skua.PropDelayLevel, strconv.Itoa(m.DelayLevel))
 	}
+	if m.Delay > 0 {
+		ms := (m.Delay + time.Millisecond - 1) / time.Millisecond
+		dst = record.AppendProperty(dst, skua.PropTimerDelayMs, strconv.FormatInt(int64(ms), 10))
+	}
 	if !m.DeliverAt.IsZero() {
-		dst = record.AppendProperty(dst, skua.PropTimerDeliverMs, strconv.FormatInt(m.DeliverAt.UnixMilli(), 10))
+		ms := m.DeliverAt.Add(time.Millisecond - 1).UnixMilli()
+		dst = record.AppendProperty(dst, skua.PropTimerDeliverMs, strconv.FormatInt(ms, 10))
 	}
 	if m.reply != nil {
 		dst = m.reply.appendProperties(dst)
@@ -155,8 +173,10 @@ func (m *Message) validate(maxSize int) error {
 		return fmt.Errorf("the message body over max value: %d bytes, the producer's limit is %d", len(m.Body), maxSize)
 	case m.DelayLevel < 0:
 		return fmt.Errorf("delay level %d is negative", m.DelayLevel)
-	case m.DelayLevel > 0 && !m.DeliverAt.IsZero():
-		return errors.New("a message has either DelayLevel or DeliverAt, not both")
+	case m.Delay < 0:
+		return fmt.Errorf("delay %v is negative", m.Delay)
+	case m.DelayLevel > 0 && !m.DeliverAt.IsZero(), m.DelayLevel > 0 && m.Delay > 0, m.Delay > 0 && !m.DeliverAt.IsZero():
+		return errors.New("a message has either DelayLevel or Delay or DeliverAt, not two of them")
 	}
 	for _, key := range m.Keys {
 		if key == "" || strings.ContainsAny(key, " \x01\x02") {

@@ -154,7 +154,7 @@ func (m *Message) fits(first *Message) error {
 	switch {
 	case m.Topic != first.Topic:
 		return fmt.Errorf("it goes to topic %s, the first one to %s: a batch has one topic", m.Topic, first.Topic)
-	case m.DelayLevel != 0 || !m.DeliverAt.IsZero():
+	case m.delayed():
 		return errors.New("TimeDelayLevel is not supported for batching: send it alone")
 	case m.reply != nil:
 		return errors.New("it is a reply: replies are sent one by one")
@@ -169,6 +169,9 @@ func (m *Message) fits(first *Message) error {
 	}
 	return nil
 }
+
+// delayed reports whether the message asks for a delay of any kind.
+func (m *Message) delayed() bool { return m.DelayLevel != 0 || m.Delay != 0 || !m.DeliverAt.IsZero() }
 
 // end tells hooks how the send of a parcel ended.
 func (x *parcel) end(sent []Sent, err error) {
@@ -221,7 +224,7 @@ func (x *parcel) answer(f *wire.Frame, queue skua.Queue, addr string) ([]Sent, e
 		offsetID, offsetIDs, _ = bytes.Cut(offsetIDs, []byte(","))
 		sent[i] = Sent{
 			ID: id, OffsetID: string(offsetID), Queue: skua.Queue{Topic: x.topic, Broker: queue.Broker, ID: h.QueueID},
-			Offset: skua.QueueOffset(h.QueueOffset) + skua.QueueOffset(i),
+			Offset: skua.QueueOffset(h.QueueOffset) + skua.QueueOffset(i), RecallHandle: string(h.RecallHandle),
 		}
 	}
 	return sent, err

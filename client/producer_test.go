@@ -177,17 +177,20 @@ func TestBadMessages(t *testing.T) {
 	c := open(t, "127.0.0.1:1")
 	p := newProducer(t, c, ProducerOptions{MaxMessageSize: 100})
 	for want, m := range map[string]*Message{
-		"topic is blank":                 {Body: []byte("x")},
-		"illegal characters":             {Topic: "a b", Body: []byte("x")},
-		"belongs to the servers":         {Topic: skua.ScheduleTopic, Body: []byte("x")},
-		"message body is empty":          {Topic: "t"},
-		"over max value: 101 bytes":      {Topic: "t", Body: make([]byte, 101)},
-		"property KEYS is reserved":      {Topic: "t", Body: []byte("x"), Properties: map[string]string{"KEYS": "k"}},
-		"must not be empty":              {Topic: "t", Body: []byte("x"), Properties: map[string]string{"a": "b\x01"}},
-		`key "a b" is empty`:             {Topic: "t", Body: []byte("x"), Keys: []string{"a b"}},
-		"delay level -1 is negative":     {Topic: "t", Body: []byte("x"), DelayLevel: -1},
-		"either DelayLevel or DeliverAt": {Topic: "t", Body: []byte("x"), DelayLevel: 1, DeliverAt: time.Now()},
-		"properties take":                {Topic: "t", Body: []byte("x"), Properties: map[string]string{"a": strings.Repeat("x", 40000)}},
+		"topic is blank":                {Body: []byte("x")},
+		"illegal characters":            {Topic: "a b", Body: []byte("x")},
+		"belongs to the servers":        {Topic: skua.ScheduleTopic, Body: []byte("x")},
+		"message body is empty":         {Topic: "t"},
+		"over max value: 101 bytes":     {Topic: "t", Body: make([]byte, 101)},
+		"property KEYS is reserved":     {Topic: "t", Body: []byte("x"), Properties: map[string]string{"KEYS": "k"}},
+		"must not be empty":             {Topic: "t", Body: []byte("x"), Properties: map[string]string{"a": "b\x01"}},
+		`key "a b" is empty`:            {Topic: "t", Body: []byte("x"), Keys: []string{"a b"}},
+		"delay level -1 is negative":    {Topic: "t", Body: []byte("x"), DelayLevel: -1},
+		"delay -1ns is negative":        {Topic: "t", Body: []byte("x"), Delay: -1},
+		"either DelayLevel or Delay or": {Topic: "t", Body: []byte("x"), DelayLevel: 1, DeliverAt: time.Now()},
+		"not two of them":               {Topic: "t", Body: []byte("x"), Delay: 1, DeliverAt: time.Now()},
+		"property TIMER_DELAY_SEC":      {Topic: "t", Body: []byte("x"), Properties: map[string]string{"TIMER_DELAY_SEC": "1"}},
+		"properties take":               {Topic: "t", Body: []byte("x"), Properties: map[string]string{"a": strings.Repeat("x", 40000)}},
 	} {
 		if _, err := p.Send(t.Context(), m); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("want %q, got %v", want, err)

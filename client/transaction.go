@@ -211,7 +211,7 @@ func stored(sent Sent) []Sent {
 
 // pack encodes a message as one that waits for an outcome.
 func (p *TransactionProducer) pack(ctx context.Context, m *Message) (*parcel, error) {
-	if m.DelayLevel != 0 || !m.DeliverAt.IsZero() {
+	if m.delayed() {
 		return nil, errors.New("a message of a transaction cannot be delayed")
 	}
 	x, err := p.p.pack(ctx, m)

@@ -212,7 +212,7 @@ func (r *replying) undelivered(format string, args ...any) {
 
 // keep stores the reply, as safely as any message. What keeps it from being stored does not keep it from the requester.
 func (r *replying) keep() {
-	receipt, err := r.b.put(r.topic, []*record.Message{&r.message}, r.edited.level, &r.parked)
+	receipt, err := r.b.put(r.topic, []*record.Message{&r.message}, delay{level: r.edited.level}, &r.parked)
 	if err != nil {
 		r.kept(storeRefusal(err))
 		return
