@@ -19,7 +19,7 @@ var bodies = map[string]any{
 	"Assignments": Assignments{}, "BrokerMemberGroupBody": BrokerMemberGroupBody{}, "BrokerStatsData": BrokerStatsData{},
 	"CheckClient": CheckClient{}, "ClusterInfo": ClusterInfo{}, "ConsumeMessageDirectlyResult": ConsumeMessageDirectlyResult{},
 	"ConsumeQueueSlice": ConsumeQueueSlice{}, "ConsumeStats": ConsumeStats{}, "ConsumeStatsList": ConsumeStatsList{},
-	"ConsumeTimeSpans": ConsumeTimeSpans{}, "ConsumerConnection": ConsumerConnection{}, "ConsumerList": ConsumerList{},
+	"ConsumeTimeSpans": ConsumeTimeSpans{}, "ConsumerConnection": ConsumerConnection{}, "ConsumerFilters": ConsumerFilters{}, "ConsumerList": ConsumerList{},
 	"ConsumerOffsets": ConsumerOffsets{}, "ConsumerPositions": ConsumerPositions{}, "ConsumerRunningInfo": ConsumerRunningInfo{},
 	"CorrectionOffsets": CorrectionOffsets{}, "DataVersion": DataVersion{}, "DelayOffsets": DelayOffsets{},
 	"GroupConfig": GroupConfig{}, "GroupConfigList": GroupConfigList{}, "GroupConfigWrapper": GroupConfigWrapper{},
