@@ -139,7 +139,7 @@ func TestRetryOfMessageInBatchRecord(t *testing.T) {
 		dead[string(m.Body)] = m
 	}
 	for i, body := range []string{"dead", "often"} {
-		if m := dead[body]; m == nil || m.ID() != sent[2+i].ID || m.Property(skua.PropDLQOriginTopic) != topic {
+		if m := dead[body]; m == nil || m.ID() != sent[2+i].ID || m.Property(skua.PropRetryTopic) != topic {
 			t.Errorf("dead letter %s: %+v", body, m)
 		}
 	}

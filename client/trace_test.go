@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/node"
 )
 
 // What we write of a step is, byte for byte, what Java writes.
@@ -171,6 +173,29 @@ func TestTraces(t *testing.T) {
 		}
 	}
 	t.Logf("traced message %s", one.ID) // which tests with Java's tools look for
+}
+
+// A broker with traceOn=false has neither its producers nor the consumers of its messages trace.
+func TestBrokerThatWantsNoTraces(t *testing.T) {
+	ns := ownNameServer(t)
+	b := brokerOptions(t, "broker-a")
+	b.NamesrvAddr, b.TraceOn = ns.Nameserver, false
+	run(t, node.Config{Broker: &b})
+	c, topic := open(t, ns.Nameserver), unique(t)
+	p := newProducer(t, c, ProducerOptions{Trace: true})
+	sendN(t, p, topic, "x", 3)
+	box := newInbox()
+	consumer := newPush(t, c, PushOptions{Group: unique(t), Subscriptions: []Subscription{{Topic: topic}}, Start: StartEarliest, Trace: true, Handler: box.handle})
+	box.await(t, 3)
+	if err := consumer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.Close(); err != nil { // which writes the traces that there are
+		t.Fatal(err)
+	}
+	if _, err := open(t, ns.Nameserver).Queues(deadline(t), skua.TraceTopic); codeOf(err) != command.StatusTopicNotExist {
+		t.Errorf("somebody has written to the trace topic: %v", err)
+	}
 }
 
 // Where traces cannot be written nothing else is held up, and it is told once.

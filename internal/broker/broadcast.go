@@ -186,6 +186,8 @@ func (b *Broker) gatherBroadcasts(now time.Time) {
 	online := func(group, client string) bool { _, ok := b.clients.contact(group, client); return ok }
 	b.broadcasts.gather(now, time.Duration(o.BroadcastOffsetExpireSecond)*time.Second, time.Duration(o.BroadcastOffsetExpireMaxSecond)*time.Second,
 		online, func(k offsetKey, queue int32, least skua.QueueOffset) {
-			b.offsets.commit([]byte(k.topic), []byte(k.group+broadcastSuffix), queue, least)
+			if b.topics.find(k.topic) != nil { // a pull may have ended after its topic
+				b.offsets.commit([]byte(k.topic), []byte(k.group+broadcastSuffix), queue, least)
+			}
 		})
 }
