@@ -54,4 +54,3 @@ func ExampleProducer_Recall() {
 	fmt.Println(<-received)
 	// Output: please rate us
 }
-
