@@ -1,7 +1,7 @@
 # Everything here needs Go 1.26 only, interop Java 17 and Maven as well.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME ?= 2s
+FUZZTIME ?= 3000x
 
 .DEFAULT_GOAL := build
 .PHONY: help build test check fuzz interop bench generate
@@ -27,14 +27,20 @@ check: ## form and vet
 	go vet ./...
 	go run $(STATICCHECK) ./...
 
-# A run that is cut off at its end can fail without a finding, so it is tried again; a finding has become a seed by then
-# and fails again.
-fuzz: ## each fuzz target for FUZZTIME
-	@run() { go test -run '^$$' -fuzz "^$$2\$$" -fuzztime $(FUZZTIME) "$${1%/*}" 2>&1; }; \
-	grep -r --include='*_test.go' --exclude-dir=interop -o '^func Fuzz[A-Za-z0-9_]*' . | sort | sed 's/:func / /' | \
-	while read -r file target; do \
-		echo "fuzz $$target ($${file%/*})"; \
-		out=$$(run "$$file" "$$target") || out=$$(run "$$file" "$$target") || { echo "$$out"; exit 1; }; \
+fuzz: ## each fuzz target for FUZZTIME: so many runs (3000x) or so long (10s); make fuzz/internal/wire: those of one package
+	@$(MAKE) --no-print-directory -j "$$(getconf _NPROCESSORS_ONLN)" \
+		$$(grep -rl --include='*_test.go' --exclude-dir=interop '^func Fuzz' . | xargs -n 1 dirname | sort -u | sed 's|^\.|fuzz|')
+
+# The test binary is built once for all targets of a package. Each has one process that runs it, since packages are fuzzed
+# beside one another. A run that is cut off at its end can fail without a finding, so it is tried again; a finding has become
+# a seed by then and fails again.
+fuzz/%:
+	@bin=$$(mktemp) && trap 'rm -f "$$bin"' EXIT && go test -c -fuzz=. -o "$$bin" "./$*" && cd "$*" && \
+	cache=$$(go env GOCACHE)/fuzz/$$(go list .) && \
+	run() { "$$bin" -test.run='^$$' -test.fuzz="^$$1\$$" -test.fuzztime=$(FUZZTIME) -test.parallel=1 -test.fuzzcachedir="$$cache" 2>&1; } && \
+	for target in $$(grep -ho '^func Fuzz[A-Za-z0-9_]*' *_test.go | cut -c6-); do \
+		out=$$(run $$target) || out=$$(run $$target) || { echo "$$out"; exit 1; }; \
+		echo "$* $$target $$(echo "$$out" | grep execs | tail -1)"; \
 	done
 
 interop: ## with Apache's clients and servers

@@ -109,6 +109,7 @@ func (w bundles) check(t *testing.T, s *Store) {
 func TestBatchQueue(t *testing.T) {
 	for _, sync := range []bool{false, true} {
 		t.Run(fmt.Sprint("sync ", sync), func(t *testing.T) {
+			t.Parallel()
 			o := batchOptions(t.TempDir())
 			o.SyncFlush, o.Seal = sync, sync
 			random := rand.New(rand.NewPCG(1, 2))

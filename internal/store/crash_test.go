@@ -3,6 +3,7 @@ package store
 import (
 	"bufio"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"math/rand/v2"
@@ -27,6 +28,8 @@ const (
 )
 
 const crashWriters = 4
+
+var kills = flag.Int("kills", 12, "how often the process under load is killed; half as often in SYNC_FLUSH")
 
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(crashDirVar); dir != "" {
@@ -147,7 +150,7 @@ func TestKilledUnderLoad(t *testing.T) {
 		name   string
 		sync   bool
 		rounds int
-	}{{"async", false, 25}, {"sync", true, 8}} {
+	}{{"async", false, *kills}, {"sync", true, *kills / 2}} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
 			rounds := c.rounds

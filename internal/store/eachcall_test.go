@@ -1,6 +1,7 @@
 package store
 
 import (
+	"flag"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -55,6 +56,8 @@ func (f *failer) fatal() bool {
 	})
 }
 
+var callStep = flag.Int("callstep", 3, "every which call to the disk fails, beginning with one of the first by chance; 1: each")
+
 // Each call that a store makes to the disk in its life - starts, writes, syncs, files made and removed, of log, queues, index,
 // checkpoint, abort file and ring - fails in turn, once or from then on. Whatever was acknowledged is there when the disk
 // is whole again, nothing was acknowledged after a failure that is final, and the store never takes damage from it.
@@ -64,7 +67,7 @@ func TestEachCallFails(t *testing.T) {
 			for _, sync := range []bool{false, true} {
 				t.Run(fmt.Sprintf("%v,on=%v,sync=%v", err, on, sync), func(t *testing.T) {
 					t.Parallel()
-					step := 3 // in some runs every call has its turn
+					step := *callStep
 					if testing.Short() {
 						step = 11
 					}
@@ -92,13 +95,13 @@ type shortLife struct {
 	f     *failer
 	sync  bool
 	s     *Store
-	acked []string
+	acked []int
 	n     int
 }
 
 func (l *shortLife) run(dir string) {
 	m := newMachine()
-	m.err = l.f.check
+	m.err, m.steady = l.f.check, true
 	o := small(dir)
 	o.SegmentSize, o.QueueFileSize, o.MaxMessageSize, o.StagingSize = 4096, 200, 1000, 64<<10
 	o.IndexSlots, o.IndexItems = 10, 20
@@ -115,10 +118,11 @@ func (l *shortLife) run(dir string) {
 	}
 	defer s.Close()
 	got := bodies(l.t, s, s.Queue("T", 0), 0)
+	slices.Sort(l.acked)
 	for _, want := range l.acked {
-		i := slices.Index(got, want)
+		i := slices.Index(got, fmt.Sprint(want))
 		if i < 0 {
-			l.t.Errorf("message %s was acknowledged and is lost", want)
+			l.t.Errorf("message %d was acknowledged and is lost", want)
 			return
 		}
 		got = got[i+1:]
@@ -182,19 +186,27 @@ func (l *shortLife) indexed() {
 	}
 }
 
-// send appends n messages, and notes those that were acknowledged.
+// send appends n messages, some at a time, and notes those that were acknowledged.
 func (l *shortLife) send(n int) {
-	done := make(chan error, 1)
-	for range n {
-		body := fmt.Sprint(l.n)
-		l.n++
-		r, err := l.s.Append(l.s.Queue("T", 0), message("T", 0, body))
-		if err != nil {
-			continue
+	const atOnce = 3
+	type told struct {
+		n   int
+		err error
+	}
+	for end := l.n + n; l.n < end; {
+		waiting, done := 0, make(chan told, atOnce)
+		for range min(atOnce, end-l.n) {
+			i := l.n
+			l.n++
+			if r, err := l.s.Append(l.s.Queue("T", 0), message("T", 0, fmt.Sprint(i))); err == nil {
+				l.s.WhenDurable(r.End, 100*time.Millisecond, func(err error) { done <- told{i, err} })
+				waiting++
+			}
 		}
-		l.s.WhenDurable(r.End, 100*time.Millisecond, func(err error) { done <- err })
-		if err := <-done; err == nil {
-			l.acked = append(l.acked, body)
+		for range waiting {
+			if d := <-done; d.err == nil {
+				l.acked = append(l.acked, d.n)
+			}
 		}
 	}
 }

@@ -97,6 +97,7 @@ func unpack(t testing.TB, variant string) (Options, manifest) {
 func TestJavaStores(t *testing.T) {
 	for _, variant := range javaStores {
 		t.Run(variant, func(t *testing.T) {
+			t.Parallel()
 			o, m := unpack(t, variant)
 			want := m
 			for round := range 2 {

@@ -1,11 +1,14 @@
 package store
 
 import (
+	"bytes"
 	"os"
 	"path/filepath"
 	"slices"
 	"sync"
 	"testing"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/segment"
@@ -21,6 +24,7 @@ type machine struct {
 	undo   map[string]map[int64][]byte // by file and sector
 	mapped map[string][]byte           // content at the last sync, by file
 	names  []string                    // made and not durable, in order
+	steady bool                        // it never loses its power, and need not remember anything
 	err    func(call string) error     // asked before everything; nil: nothing fails
 }
 
@@ -56,6 +60,9 @@ func (m *machine) faults() segment.Faults {
 			}
 			m.mu.Lock()
 			defer m.mu.Unlock()
+			if m.steady {
+				return nil
+			}
 			delete(m.undo, path)
 			switch filepath.Base(filepath.Dir(path)) {
 			case "index":
@@ -75,8 +82,11 @@ func (m *machine) change(op, path string) error {
 	if err := m.fault(op + " " + path); err != nil {
 		return err
 	}
-	if info, err := os.Stat(path); op == "cut" && err == nil {
-		m.remember(path, 0, info.Size())
+	if m.steady {
+		return nil
+	}
+	if op == "cut" {
+		m.rememberCut(path)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -109,23 +119,59 @@ func (m *machine) change(op, path string) error {
 func (m *machine) remember(path string, off, n int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.steady {
+		return
+	}
 	f, err := os.Open(path)
 	if err != nil {
 		return
 	}
 	defer f.Close()
+	first, last := off/sectorSize, (off+n+sectorSize-1)/sectorSize
+	b := make([]byte, (last-first)*sectorSize)
+	k, _ := f.ReadAt(b, first*sectorSize)
+	m.keep(path, first, last, b[:k], func([]byte) bool { return true })
+}
+
+// rememberCut keeps what a file holds, apart from zeros: what is cut off becomes that.
+func (m *machine) rememberCut(path string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, err := os.Open(path)
+	if err != nil {
+		return
+	}
+	defer f.Close()
+	zero := make([]byte, sectorSize)
+	for at := int64(0); ; {
+		from, err := unix.Seek(int(f.Fd()), at, unix.SEEK_DATA)
+		if err != nil {
+			return // no more
+		}
+		to, err := unix.Seek(int(f.Fd()), from, unix.SEEK_HOLE)
+		if err != nil {
+			return
+		}
+		b := make([]byte, to-from)
+		k, _ := f.ReadAt(b, from)
+		m.keep(path, from/sectorSize, (to+sectorSize-1)/sectorSize, b[:k], func(sector []byte) bool { return !bytes.Equal(sector, zero[:len(sector)]) })
+		at = to
+	}
+}
+
+// keep keeps the sectors from first to before last, of which b is what the file has, if they are wanted and not known yet.
+func (m *machine) keep(path string, first, last int64, b []byte, wanted func(sector []byte) bool) {
 	sectors := m.undo[path]
 	if sectors == nil {
 		sectors = map[int64][]byte{}
 		m.undo[path] = sectors
 	}
-	for s := off / sectorSize; s*sectorSize < off+n; s++ {
-		if _, ok := sectors[s]; ok {
-			continue
+	for s := first; s < last; s++ {
+		at := min((s-first)*sectorSize, int64(len(b)))
+		old := b[at:min(at+sectorSize, int64(len(b)))] // at the end of a file less, or nothing
+		if _, ok := sectors[s]; !ok && wanted(old) {
+			sectors[s] = old
 		}
-		b := make([]byte, sectorSize)
-		k, _ := f.ReadAt(b, s*sectorSize)
-		sectors[s] = b[:k] // at the end of a file less, or nothing
 	}
 }
 

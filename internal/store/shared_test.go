@@ -161,7 +161,7 @@ func TestSharedTopicMadeAgain(t *testing.T) {
 
 // Few entries at a time, to many queues: each has no file, a start is quick, and reading finds entries together.
 func TestManyQueuesShareALog(t *testing.T) {
-	const topics, queues, rounds = 2000, 10, 5
+	const topics, queues, rounds = 500, 10, 5
 	o := sharedOptions(t)
 	o.pace.shared, o.SegmentSize = sharedFile, 64<<20
 	s := open(t, o)
@@ -182,7 +182,7 @@ func TestManyQueuesShareALog(t *testing.T) {
 	if s.scanned > 1<<20 {
 		t.Errorf("a start read %d bytes of the log", s.scanned)
 	}
-	for i := 0; i < topics; i += 100 {
+	for i := 0; i < topics; i += 25 {
 		wantBodies(t, s, fmt.Sprint("T", i), 3, rounds)
 	}
 	if found, err := os.ReadDir(filepath.Join(o.Dir, layout.QueueDir)); len(found) > 0 || err != nil {

@@ -2,9 +2,12 @@ package store
 
 import (
 	"fmt"
+	"strings"
 	"testing"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/skuamq/skua/internal/record"
 )
 
 // A real full disk: a small tmpfs. Mounting one takes privileges that tests may not have.
@@ -23,6 +26,7 @@ func TestFullFileSystem(t *testing.T) {
 	var err error
 	for ; err == nil && n < 1_000_000; n++ {
 		m := message("T", 0, fmt.Sprint(n))
+		m.Properties = record.AppendProperty(m.Properties, "FILL", strings.Repeat("x", 1000))
 		_, err = s.Append(q, m)
 	}
 	n--
