@@ -223,7 +223,7 @@ func TestBadRequests(t *testing.T) {
 		"is a reply itself":                    p.Reply(t.Context(), received(request+"MSG_TYPE\x01reply\x02"), nil),
 		"the message body is empty":            p.Reply(t.Context(), received(request), nil),
 		"a reply cannot be a request":          second(p.Request(t.Context(), reply)),
-		"message 0 of the batch is a reply":    second(p.SendBatch(t.Context(), []*Message{reply})),
+		"message 0 of the batch: it is a reply":    second(p.SendBatch(t.Context(), []*Message{reply})),
 		"property TTL is set by Request":       second(p.Request(t.Context(), &Message{Topic: "t", Body: []byte("x"), Properties: map[string]string{"TTL": "1"}})),
 		"property MSG_TYPE is set by":          second(p.Send(t.Context(), &Message{Topic: "t", Body: []byte("x"), Properties: map[string]string{"MSG_TYPE": "x"}, reply: reply.reply})),
 		"client: the specified topic is blank": p.RequestAsync(t.Context(), &Message{Body: []byte("x")}, nil),

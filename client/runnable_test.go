@@ -28,6 +28,7 @@ func servers() (addr string, stop func()) {
 	n.BindAddress, n.ListenPort = "127.0.0.1", 0
 	b.BindAddress, b.BrokerIP1, b.ListenPort, b.StorePathRootDir = "127.0.0.1", "127.0.0.1", 0, dir
 	b.MappedFileSizeCommitLog, b.MaxHashSlotNum, b.MaxIndexNum = 4<<20, 1000, 4000
+	b.RecallMessageEnable = true
 	ctx, cancel := context.WithCancel(context.Background())
 	ready, ended := make(chan node.Addresses, 1), make(chan error, 1)
 	go func() {
