@@ -220,14 +220,14 @@ func TestBadRequests(t *testing.T) {
 		"create reply message fail, requestMessage error, property[CLUSTER] is null: ":         p.Reply(t.Context(), received(request[10:]), nil),
 		"create reply message fail, requestMessage error, property[REPLY_TO_CLIENT] is null: ": p.Reply(t.Context(), received("CLUSTER\x01C\x02CORRELATION_ID\x01c\x02"), nil),
 		"create reply message fail, requestMessage error, property[CORRELATION_ID] is null: ":  p.Reply(t.Context(), received("CLUSTER\x01C\x02REPLY_TO_CLIENT\x01me\x02"), nil),
-		"is a reply itself":                    p.Reply(t.Context(), received(request+"MSG_TYPE\x01reply\x02"), nil),
-		"the message body is empty":            p.Reply(t.Context(), received(request), nil),
-		"a reply cannot be a request":          second(p.Request(t.Context(), reply)),
-		"message 0 of the batch: it is a reply":    second(p.SendBatch(t.Context(), []*Message{reply})),
-		"property TTL is set by Request":       second(p.Request(t.Context(), &Message{Topic: "t", Body: []byte("x"), Properties: map[string]string{"TTL": "1"}})),
-		"property MSG_TYPE is set by":          second(p.Send(t.Context(), &Message{Topic: "t", Body: []byte("x"), Properties: map[string]string{"MSG_TYPE": "x"}, reply: reply.reply})),
-		"client: the specified topic is blank": p.RequestAsync(t.Context(), &Message{Body: []byte("x")}, nil),
-		"no route after":                       second(p.Request(brief(t), &Message{Topic: "t", Body: []byte("x")})),
+		"is a reply itself":                     p.Reply(t.Context(), received(request+"MSG_TYPE\x01reply\x02"), nil),
+		"the message body is empty":             p.Reply(t.Context(), received(request), nil),
+		"a reply cannot be a request":           second(p.Request(t.Context(), reply)),
+		"message 0 of the batch: it is a reply": second(p.SendBatch(t.Context(), []*Message{reply})),
+		"property TTL is set by Request":        second(p.Request(t.Context(), &Message{Topic: "t", Body: []byte("x"), Properties: map[string]string{"TTL": "1"}})),
+		"property MSG_TYPE is set by":           second(p.Send(t.Context(), &Message{Topic: "t", Body: []byte("x"), Properties: map[string]string{"MSG_TYPE": "x"}, reply: reply.reply})),
+		"client: the specified topic is blank":  p.RequestAsync(t.Context(), &Message{Body: []byte("x")}, nil),
+		"no route after":                        second(p.Request(brief(t), &Message{Topic: "t", Body: []byte("x")})),
 	} {
 		if err == nil || !strings.Contains(strings.ToLower(err.Error()), strings.ToLower(want)) {
 			t.Errorf("want %q, got %v", want, err)
