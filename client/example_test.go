@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log"
+	"log/slog"
 	"strings"
 	"time"
 
@@ -191,7 +192,7 @@ func ExampleProducer_Request() {
 	defer cancel()
 
 	// The responder: a consumer that replies.
-	c, err := client.Open(ctx, client.Options{NameServers: []string{addr}})
+	c, err := client.Open(ctx, client.Options{NameServers: []string{addr}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -215,7 +216,7 @@ func ExampleProducer_Request() {
 	}
 
 	// The requester.
-	asking, err := client.Open(ctx, client.Options{NameServers: []string{addr}})
+	asking, err := client.Open(ctx, client.Options{NameServers: []string{addr}, Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"slices"
 	"strings"
 	"sync"
@@ -19,8 +20,12 @@ import (
 	"github.com/skuamq/skua/internal/wire"
 )
 
-// quickServers runs servers that ask soon about transactions, and returns the name server's address.
+// quickServers runs servers that ask soon about transactions, and returns the name server's address. Those of
+// SKUA_TEST_NAMESERVER had better do so, too.
 func quickServers(t testing.TB) string {
+	if addr := os.Getenv("SKUA_TEST_NAMESERVER"); addr != "" {
+		return addr
+	}
 	var ns nameserver.Options
 	conf.Defaults(&ns)
 	ns.BindAddress, ns.ListenPort = "127.0.0.1", 0

@@ -342,13 +342,14 @@ func javaFiles(t *testing.T, store string) map[string][]byte {
 		case err != nil:
 			return err
 		case e.IsDir():
-			if slices.Contains([]string{"commitlog", "consumequeue", "consumequeue_ext", "batchconsumequeue", "index", "skua"}, name) {
+			if slices.Contains([]string{"commitlog", "consumequeue", "consumequeue_ext", "batchconsumequeue", "index", "timerlog", "skua"}, name) {
 				return filepath.SkipDir
 			}
 			return nil
 		}
 		switch strings.TrimSuffix(name, ".bak") {
-		case "abort", "lock", "checkpoint", "config/topics.json", "config/subscriptionGroup.json", "config/consumerOffset.json", "config/delayOffset.json":
+		case "abort", "lock", "checkpoint", "config/topics.json", "config/subscriptionGroup.json", "config/consumerOffset.json", "config/delayOffset.json",
+			"config/timercheck", "config/timermetrics", "timerwheel":
 			return nil
 		}
 		files[name], err = os.ReadFile(path)

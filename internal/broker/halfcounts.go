@@ -40,11 +40,18 @@ func openHalfCounts(path string, log *slog.Logger) *halfCounts {
 	c.saved = *saved
 	for topic, m := range saved.Counts {
 		c.of([]byte(topic)).changed.Store(m.Time)
-		if m.Count != 0 {
-			c.changes.Add(1) // what it is now is counted
-		}
 	}
 	return c
+}
+
+// begin tells that the half messages which wait at the start have been counted.
+func (c *halfCounts) begin() {
+	for topic, n := range c.topics {
+		if n.waiting.Load() != c.saved.Counts[topic].Count {
+			c.changes.Add(1)
+			return
+		}
+	}
 }
 
 // of returns the count of a topic.

@@ -92,6 +92,7 @@ type replying struct {
 	sending // the message that is stored, and the answer
 	push    *wire.Request
 	to      string // client id of the requester
+	wait    delay  // of what is stored
 
 	ends    atomic.Int32 // of push and storing, that are still to come
 	trouble string       // why the requester did not get it, "" if it did
@@ -155,7 +156,14 @@ func (b *Broker) newReplying(req *wire.Frame, t *topic, queue int32) (*replying,
 	}
 	e, o := &r.edited, b.options.Load()
 	e.scan(h.Properties)
-	if err := r.check(&h); err != nil {
+	err := r.check(&h)
+	if err == nil && e.half {
+		err = refusalf(command.StatusMessageIllegal, "the message is illegal: a reply cannot be a transaction message")
+	}
+	if err == nil {
+		r.wait, err = r.delay(&h)
+	}
+	if err != nil {
 		return nil, err
 	}
 	e.out = record.AppendProperty(e.out, skua.PropRegion, o.RegionID)
@@ -212,7 +220,7 @@ func (r *replying) undelivered(format string, args ...any) {
 
 // keep stores the reply, as safely as any message. What keeps it from being stored does not keep it from the requester.
 func (r *replying) keep() {
-	receipt, err := r.b.put(r.topic, []*record.Message{&r.message}, delay{level: r.edited.level}, &r.parked)
+	receipt, err := r.b.put(r.topic, []*record.Message{&r.message}, r.wait, &r.parked)
 	if err != nil {
 		r.kept(storeRefusal(err))
 		return

@@ -193,7 +193,8 @@ func TestReplyRefusals(t *testing.T) {
 	batch := replyHeader("dumb")
 	batch.Batch = true
 	refused(command.StatusMessageIllegal, "the message is illegal: a reply cannot be a batch", batch)
-	refused(command.StatusNoPermission, "the broker[127.0.0.1] sending transaction message is forbidden", replyHeader("dumb", skua.PropTransactionPrepared, "true"))
+	refused(command.StatusMessageIllegal, "the message is illegal: a reply cannot be a transaction message", replyHeader("dumb", skua.PropTransactionPrepared, "true"))
+	refused(command.StatusMessageIllegal, "timer message illegal, ", replyHeader("dumb", skua.PropTimerDelayMs, "soon"))
 	unknown := replyHeader("dumb")
 	unknown.Topic, unknown.DefaultTopic = []byte("None"), []byte("none")
 	refused(command.StatusTopicNotExist, "topic[None] not exist, apply first please!", unknown)

@@ -114,6 +114,7 @@ func (b *Broker) openTransactions() error {
 	if err := t.restore(at); err != nil {
 		return errors.Join(fmt.Errorf("half messages: %w", err), mark.close())
 	}
+	t.counts.begin()
 	b.transactions = t
 	return nil
 }
