@@ -34,8 +34,7 @@ type ending struct {
 
 var endings = sync.Pool{New: func() any { return new(ending) }}
 
-// endTransaction serves END_TRANSACTION: a producer says what becomes of a half message. That it does not know yet is
-// never answered.
+// endTransaction serves END_TRANSACTION: a producer says what becomes of a half message.
 func (b *Broker) endTransaction(f *wire.Frame) {
 	e := endings.Get().(*ending)
 	if e.settled == nil {
@@ -50,7 +49,7 @@ func (b *Broker) endTransaction(f *wire.Frame) {
 	case command.OutcomeCommit, command.OutcomeRollback:
 	case command.OutcomeUnknown:
 		e.t.answered(e.h.ProducerGroup, e.h.HalfOffset)
-		e.call.Drop()
+		e.call.Reply(&wire.Response{Remark: "the half message waits on"})
 		e.release()
 		return
 	default:
