@@ -1,7 +1,7 @@
 # Everything here needs Go 1.26 only, interop Java 17 and Maven as well.
 
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.8.2
-FUZZTIME ?= 3000x
+FUZZTIME ?= 2000x
 
 .DEFAULT_GOAL := build
 .PHONY: help build test check fuzz interop bench generate
