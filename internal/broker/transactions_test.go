@@ -552,6 +552,26 @@ func TestDelayedTransaction(t *testing.T) {
 	}
 }
 
+// A half message that asks for a time of delivery waits from its commit on; what cannot be asked for is refused before.
+func TestTimedTransaction(t *testing.T) {
+	d := openQuick(t, "timerPrecisionMs", "100", "timerFlushIntervalMs", "20")
+	h := d.peer.half("T", "later", skua.PropTimerDelayMs, "300")
+	if parked := d.peer.stored(skua.TimerTopic); len(parked) != 0 {
+		t.Errorf("%d messages wait for a time before the commit", len(parked))
+	}
+	d.peer.commitHalf(h)
+	d.peer.commitHalf(h)
+	if parked := d.peer.stored(skua.TimerTopic); len(parked) != 1 || parked[0].PreparedOffset != int64(h.log) {
+		t.Fatalf("parked: %+v", parked)
+	}
+	if got := d.peer.queued("T", 1); len(got) != 0 {
+		t.Error("not delayed")
+	}
+	until(t, "delivered", func() bool { return len(d.peer.queued("T", 1)) == 1 })
+	refused := sendHeader("T", skua.PropTransactionPrepared, "true", skua.PropProducerGroup, "P", skua.PropTimerDelayMs, "soon")
+	d.peer.refused(command.StatusMessageIllegal, "timer message illegal, ", command.SendMessageV2, refused, []byte("x"))
+}
+
 func TestRejectTransactionMessage(t *testing.T) {
 	d := openQuick(t, "rejectTransactionMessage", "true")
 	d.peer.refused(16, "the broker[127.0.0.1] sending transaction message is forbidden", command.SendMessageV2, sendHeader("T", "TRAN_MSG", "TRUE"), []byte("x"))
