@@ -22,10 +22,11 @@ const (
 	idlePace    = 4                      // times as many when few others get messages
 )
 
-// pace is fewQueues, leastInTime and sharedFile, which tests change.
+// pace is fewQueues, leastInTime, sharedFile and drainDelay, which tests change.
 type pace struct {
 	few, late int
 	shared    int64
+	delay     time.Duration
 }
 
 // warmth is what the flusher knows of a queue with entries in memory. It is zero for others, and guarded by flusher.mu,

@@ -108,7 +108,7 @@ func (s *Store) flushLoop() {
 		select {
 		case <-s.done.Done():
 			return
-		case <-time.After(drainDelay):
+		case <-time.After(s.o.pace.delay):
 		}
 		s.log.writer.ring()
 		select {

@@ -158,7 +158,7 @@ func (s *Store) indexLoop() {
 		select {
 		case <-s.done.Done():
 			return
-		case <-time.After(drainDelay):
+		case <-time.After(s.o.pace.delay):
 		}
 		x.bell.answer()
 		for x.step(s.done.Done()) {

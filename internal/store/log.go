@@ -73,16 +73,19 @@ func (l *commitLog) roomLocked(n int64) (int64, *RefusedError) {
 			tail = left
 		}
 		stop := at + tail + n
-		if stop-pageOf(l.drained.Load()) <= l.ring.Load().size && stop <= l.reserved.Load() {
+		fits, reserved := stop-pageOf(l.drained.Load()) <= l.ring.Load().size, stop <= l.reserved.Load()
+		if fits && reserved {
 			if tail > 0 {
 				l.blankLocked(at, tail)
 			}
 			return at + tail, nil
 		}
-		if stop > l.reserved.Load() {
+		if !reserved {
 			l.reserver.ring()
 		}
-		l.writer.ring()
+		if !fits {
+			l.writer.ring()
+		}
 		now := time.Now()
 		if deadline.IsZero() {
 			l.mu.stats.Waits++

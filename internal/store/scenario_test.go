@@ -72,6 +72,7 @@ func runScenario(t *testing.T, file string) {
 	}
 	c := &scenario{t: t, o: small(quickDir(t)), machine: newMachine(), sent: map[string]int{}}
 	c.o.Faults, c.o.FlushInterval, c.o.Now = c.machine.faults(), time.Hour, c.now.read
+	c.o.pace.delay = time.Hour // nothing goes to files but by "flush", however long a line takes
 	c.o.Log = slog.New(warnings{c})
 	c.now.Store(time.Date(2026, 1, 2, 3, 4, 5, 0, time.UTC).UnixMilli())
 	var out strings.Builder
