@@ -31,6 +31,7 @@ With --rate, messages are due at fixed times, and latency counts from when a mes
 	}{
 		{"produce", "Send, and measure until messages are acknowledged", bench.Produce},
 		{"consume", "Read what the topic holds, from the oldest message on", bench.Consume},
+		{"transactions", "Send and commit, and measure until consumers can have the messages", bench.Transactions},
 		{"e2e", "Send at a rate (1000/s), and measure until messages are received", bench.EndToEnd},
 	} {
 		cmd.AddCommand(newBenchRun(run.use, run.short, run.measure))
@@ -61,6 +62,12 @@ func newBenchRun(use, short string, measure func(context.Context, bench.Options)
 		flags.IntVar(&s.o.Size, "size", 1024, "of a body in `bytes`")
 		flags.IntVar(&s.o.Window, "window", 32, "`messages` of a client that may wait for their answer")
 		flags.Float64Var(&s.o.Rate, "rate", 0, "`messages` a second, of all clients; 0: as many as possible")
+	}
+	switch use {
+	case "consume":
+		flags.BoolVar(&s.o.Orderly, "orderly", false, "by consumers that lock their queues and handle the messages of each in order")
+	case "e2e":
+		flags.DurationVar(&s.o.Delay, "delay", 0, "have messages delivered so `long` after they are due, and count latency from then")
 	}
 	return cmd
 }

@@ -31,6 +31,8 @@ type Options struct {
 	Rate        float64       // messages a second, of all clients; 0: as many as possible, EndToEnd takes 1000
 	Count       int64         // messages to send or receive; 0: no limit
 	Duration    time.Duration // 10 s, unless Count is set; Consume may end before, with the last message
+	Delay       time.Duration // of EndToEnd: how long after it is due a message is to be delivered; it then counts from there
+	Orderly     bool          // of Consume: by consumers that lock their queues
 	Log         *slog.Logger
 
 	epoch time.Time // from which the stamps in bodies count
@@ -47,7 +49,7 @@ func (o Options) withDefaults() (Options, error) {
 		}
 	}
 	switch {
-	case o.Size < stampSize || o.Clients < 1 || o.Window < 1 || o.Rate < 0 || o.Count < 0 || o.Duration < 0:
+	case o.Size < stampSize || o.Clients < 1 || o.Window < 1 || o.Rate < 0 || o.Count < 0 || o.Duration < 0 || o.Delay < 0:
 		return o, fmt.Errorf("bench: size must be at least %d, clients and window at least 1, and nothing negative", stampSize)
 	case o.Duration == 0 && o.Count == 0:
 		o.Duration = 10 * time.Second
@@ -98,7 +100,7 @@ type Latency struct {
 
 // Report is what a run found.
 type Report struct {
-	Mode     string   `json:"mode"` // produce, consume, e2e
+	Mode     string   `json:"mode"` // produce, consume, e2e, transactions
 	Topic    string   `json:"topic"`
 	Size     int      `json:"size"` // bytes of a body
 	Clients  int      `json:"clients"`
@@ -110,7 +112,7 @@ type Report struct {
 	Rate     float64  `json:"rate"`             // messages a second
 	MBps     float64  `json:"mb_per_s"`         // of bodies, in millions of bytes
 	Send     *Latency `json:"send_ms,omitzero"` // from when a message was due until it was acknowledged
-	EndToEnd *Latency `json:"e2e_ms,omitzero"`  // from when it was due until it was received
+	EndToEnd *Latency `json:"e2e_ms,omitzero"`  // from when it was due, or to be delivered, until it was received
 }
 
 // String is the report for people.

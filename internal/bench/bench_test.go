@@ -85,7 +85,30 @@ func TestRuns(t *testing.T) {
 	if r.Messages < 200 || r.Errors != 0 || r.EndToEnd == nil || r.Seconds < 0.19 {
 		t.Errorf("e2e: %+v", r)
 	}
-	if text := r.String(); !strings.Contains(text, "end to end") {
+	o.Orderly, o.Count = true, 0
+	if r, err = Consume(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(r)
+	if r.Messages < 702 || r.Errors != 0 {
+		t.Errorf("orderly: %+v", r)
+	}
+	o.Delay, o.Count = 1500*time.Millisecond, 100
+	if r, err = EndToEnd(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(r)
+	if r.Messages < 100 || r.Errors != 0 || r.Seconds < 1.5 {
+		t.Errorf("delayed: %+v", r)
+	}
+	if r, err = Transactions(ctx, o); err != nil {
+		t.Fatal(err)
+	}
+	t.Log(r)
+	if r.Messages != 100 || r.Errors != 0 || r.Send == nil {
+		t.Errorf("transactions: %+v", r)
+	}
+	if text := r.String(); !strings.Contains(text, "transactions") {
 		t.Errorf("report: %s", text)
 	}
 }

@@ -40,8 +40,12 @@ func Consume(ctx context.Context, o Options) (r *Report, err error) {
 	bounded, cancel := o.within(ctx)
 	defer cancel()
 	var wg sync.WaitGroup
+	group := fmt.Sprintf("skua-bench-%d", start.UnixNano()) // no other run has been here
 	for i, c := range clients {
-		if len(shares[i]) > 0 {
+		switch {
+		case o.Orderly:
+			wg.Go(func() { o.handle(bounded, cancel, c, group, t) })
+		case len(shares[i]) > 0:
 			wg.Go(func() { o.read(bounded, cancel, c, shares[i], t) })
 		}
 	}
@@ -117,6 +121,36 @@ func (o Options) read(ctx context.Context, done func(), c *client.Client, queues
 	}
 }
 
+// handle is read with a consumer that shares the queues with those of the other clients, locks its own and handles
+// messages one after the other in each.
+func (o Options) handle(ctx context.Context, done func(), c *client.Client, group string, t *tally) {
+	p, err := c.PushConsumer(ctx, client.PushOptions{Group: group, Orderly: true, Start: client.StartEarliest, PullBatch: 160,
+		Subscriptions: []client.Subscription{{Topic: o.Topic}},
+		Handler: func(_ context.Context, m *client.Received) error {
+			t.bytes.Add(int64(len(m.Body)))
+			n := t.messages.Add(1)
+			if n <= o.Count {
+				t.mu.Lock()
+				t.last = time.Now()
+				t.mu.Unlock()
+			}
+			if n >= o.Count {
+				done()
+			}
+			return nil
+		}})
+	if err != nil {
+		if ctx.Err() == nil { // others may have handled enough by now
+			t.fail(err)
+		}
+		return
+	}
+	<-ctx.Done()
+	if err := p.Close(); err != nil {
+		t.fail(err)
+	}
+}
+
 // EndToEnd sends messages at a rate and measures until they are received in the same process.
 func EndToEnd(ctx context.Context, o Options) (r *Report, err error) {
 	if o.Rate == 0 {
@@ -149,12 +183,12 @@ func EndToEnd(ctx context.Context, o Options) (r *Report, err error) {
 	r.Errors += sent.errors.Load()
 	if missing := sent.messages.Load() - received.messages.Load(); missing > 0 {
 		r.Errors += missing
-		r.Error = fmt.Sprintf("%d messages were acknowledged but not received within %v", missing, patience)
+		r.Error = fmt.Sprintf("%d messages were acknowledged but not received within %v", missing, patience+o.Delay)
 	}
 	return r, nil
 }
 
-// patience is how long EndToEnd waits for messages after the last one was acknowledged.
+// patience is how long EndToEnd waits for messages after the last one was acknowledged, or was to be delivered.
 const patience = 5 * time.Second
 
 // listen receives what is sent from now on. The function it returns waits until all that was sent has come, and ends
@@ -178,7 +212,7 @@ func (o Options) listen(ctx context.Context, c *client.Client, sent, received *t
 		o.receive(ctx, p, received, news)
 	}()
 	return func() {
-		timeout := time.After(patience)
+		timeout := time.After(patience + o.Delay)
 		for waiting := true; waiting && received.messages.Load() < sent.messages.Load(); {
 			select {
 			case <-news:

@@ -14,8 +14,8 @@ import (
 	"github.com/skuamq/skua/client"
 )
 
-// stampSize is the size of the time at the start of each body, when the message was due: ns since the
-// epoch of the run.
+// stampSize is the size of the time at the start of each body, when the message was due, or to be delivered: ns since
+// the epoch of the run.
 const stampSize = 8
 
 // Produce sends messages and measures until they are acknowledged. The error is that no message could be sent at all;
@@ -88,13 +88,16 @@ func (o Options) send(ctx context.Context, p *client.Producer, start time.Time, 
 		if !ok {
 			break
 		}
-		body := make([]byte, o.Size)
-		for at := 0; at < len(body); {
-			at += copy(body[at:], filler[:])
+		m := &client.Message{Topic: o.Topic, Body: make([]byte, o.Size)}
+		for at := 0; at < len(m.Body); {
+			at += copy(m.Body[at:], filler[:])
 		}
-		binary.BigEndian.PutUint64(body, uint64(due.Sub(o.epoch)))
+		if o.Delay > 0 {
+			m.DeliverAt = due.Add(o.Delay)
+		}
+		binary.BigEndian.PutUint64(m.Body, uint64(due.Add(o.Delay).Sub(o.epoch)))
 		// the callbacks of a producer run one after the other: times needs no lock
-		err := p.SendAsync(context.WithoutCancel(ctx), &client.Message{Topic: o.Topic, Body: body}, func(_ client.Sent, err error) {
+		err := p.SendAsync(context.WithoutCancel(ctx), m, func(_ client.Sent, err error) {
 			if err != nil {
 				t.fail(err)
 				return

@@ -113,8 +113,8 @@ func topics(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]
 	}
 	created := time.Since(begin)
 	begin = time.Now()
-	err = pipeline(c, n*queues, func(i int) (string, int, []byte) {
-		return fmt.Sprint("Topic", i/queues), i % queues, []byte("hello")
+	err = pipeline(c, n*queues, func(i int) message {
+		return message{topic: fmt.Sprint("Topic", i/queues), queue: i % queues, body: []byte("hello")}
 	})
 	return map[string]float64{"create s": created.Seconds(), "send s": time.Since(begin).Seconds(),
 		"broker MiB": residentMB(broker.PID())}, err
@@ -134,29 +134,42 @@ func crash(ctx context.Context, h cluster.Host, side cluster.Side) (map[string]f
 	defer c.Close()
 	const size = 4000
 	body := make([]byte, size)
-	if err := pipeline(c, 2<<30/size, func(i int) (string, int, []byte) { return "Crash", i % 4, body }); err != nil {
+	if err := pipeline(c, 2<<30/size, func(i int) message { return message{topic: "Crash", queue: i % 4, body: body} }); err != nil {
 		return nil, err
 	}
+	ms, err := restart(ctx, broker)
+	return map[string]float64{"first send ms": ms}, err
+}
+
+// restart kills a broker and returns how long it takes until the next one accepts a message.
+func restart(ctx context.Context, broker *cluster.Server) (ms float64, err error) {
 	broker.Kill()
 	begin := time.Now()
 	if err := broker.Launch(); err != nil {
-		return nil, err
+		return 0, err
 	}
-	ms, err := accepted(ctx, broker.Addr, begin)
-	return map[string]float64{"first send ms": ms}, err
+	return accepted(ctx, broker.Addr, begin)
+}
+
+// message is one that pipeline sends.
+type message struct {
+	topic      string
+	queue      int
+	properties map[string]string
+	body       []byte
 }
 
 // busy is the answer of a Java broker that sheds load: the message was not stored.
 const busy = 2
 
 // pipeline sends n messages with 64 in flight, again those that the broker was too busy for.
-func pipeline(c *remoting.Conn, n int, message func(i int) (topic string, queue int, body []byte)) error {
+func pipeline(c *remoting.Conn, n int, each func(i int) message) error {
 	todo := make([]int, n)
 	for i := range todo {
 		todo[i] = i
 	}
 	for len(todo) > 0 {
-		refused, err := flight(c, todo, message)
+		refused, err := flight(c, todo, each)
 		if err != nil {
 			return err
 		}
@@ -166,15 +179,15 @@ func pipeline(c *remoting.Conn, n int, message func(i int) (topic string, queue 
 }
 
 // flight sends the given messages and returns those that were refused.
-func flight(c *remoting.Conn, todo []int, message func(i int) (topic string, queue int, body []byte)) (refused []int, err error) {
+func flight(c *remoting.Conn, todo []int, each func(i int) message) (refused []int, err error) {
 	var wait sync.WaitGroup
 	var mu sync.Mutex // guards refused and err
 	window := make(chan struct{}, 64)
 	for _, i := range todo {
-		topic, queue, body := message(i)
+		m := each(i)
 		window <- struct{}{}
 		wait.Add(1)
-		c.Go(remoting.SendV2, remoting.SendFields(topic, queue, ""), body, func(f *remoting.Frame, failed error) {
+		c.Go(remoting.SendV2, remoting.SendFields(m.topic, m.queue, remoting.Properties(m.properties)), m.body, func(f *remoting.Frame, failed error) {
 			defer wait.Done()
 			<-window
 			mu.Lock()

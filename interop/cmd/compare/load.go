@@ -135,10 +135,15 @@ func cpuSeconds(pid int) float64 {
 }
 
 // residentMB is the resident memory of a process, in MiB.
-func residentMB(pid int) float64 {
+func residentMB(pid int) float64 { return memoryMB(pid, "VmRSS:") }
+
+// anonymousMB is residentMB without what is in the system's cache anyhow, such as mapped files.
+func anonymousMB(pid int) float64 { return memoryMB(pid, "RssAnon:") }
+
+func memoryMB(pid int, line string) float64 {
 	status, _ := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
-	for line := range strings.Lines(string(status)) {
-		if value, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+	for l := range strings.Lines(string(status)) {
+		if value, ok := strings.CutPrefix(l, line); ok {
 			kb, _ := strconv.ParseFloat(strings.Fields(value)[0], 64)
 			return kb / 1024
 		}

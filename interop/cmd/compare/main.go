@@ -1,7 +1,7 @@
 // Command compare measures Skua beside Apache's Java broker on this machine: the load of "skua bench" on both, in turn,
 // and what cannot be seen from a load: start, memory at rest, many connections, many topics, start after a crash.
 //
-//	go run ./cmd/compare [-rounds 3] [-duration 10s] [-only figures|load]
+//	go run ./cmd/compare [-rounds 3] [-duration 10s] [-only load|kinds|figures]
 //
 // Every run gets a fresh server with empty data. It prints one JSON object a run, then a table of medians. Rates on a shared
 // machine drift; only ratios of runs of the same minute say something.
@@ -28,7 +28,7 @@ import (
 var (
 	rounds   = flag.Int("rounds", 3, "runs of each case on each side")
 	duration = flag.Duration("duration", 10*time.Second, "length of each load")
-	only     = flag.String("only", "", "load or figures; default both")
+	only     = flag.String("only", "", "load, kinds (of messages) or figures; default all")
 	binary   = flag.String("skua", "", "skua program to measure (default: built from the sources)")
 	scratch  = flag.String("scratch", "", "folder for the servers' data (default: a temporary one); needs 6 GiB")
 )
@@ -114,13 +114,21 @@ func measurements() []measurement {
 		{"1,000 topics x 8", topics},
 		{"start after kill, 2 GiB", crash},
 	}
+	kinds := []measurement{
+		{"transactions, 8 x 8", bench("transactions", "--conns", "8", "--window", "8")},
+		{"orderly, 64 queues", orderly},
+		{"timed, 10,000/s", bench("e2e", "--rate", "10000", "--conns", "4", "--delay", "3s")},
+		{"1,000,000 timed, pending", pending},
+	}
 	switch *only {
 	case "load":
 		return load
+	case "kinds":
+		return kinds
 	case "figures":
 		return figures
 	default:
-		return append(load, figures...)
+		return slices.Concat(load, kinds, figures)
 	}
 }
 
