@@ -76,14 +76,47 @@ func (l *line) fileLocked(messages []*Received) {
 // waitingLocked reports whether there is a message to hand out.
 func (l *line) waitingLocked() bool { return len(l.again) > 0 || l.next < l.first+len(l.entries) }
 
-// listLocked puts the line where takers look, if it has something for them.
+// listLocked puts the line where takers look, if it has something for them, and wakes one.
 func (l *line) listLocked() {
+	if l.enlistLocked() {
+		l.m.some.Signal()
+	}
+}
+
+// enlistLocked is listLocked for one who looks then. It reports whether the line was put there.
+func (l *line) enlistLocked() bool {
 	if l.listed || l.paused || l.dropped || l.busy || l.held || !l.waitingLocked() {
-		return
+		return false
 	}
 	l.listed = true
-	l.m.ready = append(l.m.ready, l)
-	l.m.some.Signal()
+	l.m.ready.push(l)
+	return true
+}
+
+// lineQueue holds lines, first in, first out.
+type lineQueue struct {
+	lines []*line
+	head  int // lines before it were taken
+}
+
+func (q *lineQueue) push(l *line) {
+	if q.head > len(q.lines)/2 {
+		n := copy(q.lines, q.lines[q.head:])
+		clear(q.lines[n:])
+		q.lines, q.head = q.lines[:n], 0
+	}
+	q.lines = append(q.lines, l)
+}
+
+// pop returns nil if there is none.
+func (q *lineQueue) pop() *line {
+	if q.head == len(q.lines) {
+		return nil
+	}
+	l := q.lines[q.head]
+	q.lines[q.head] = nil
+	q.head++
+	return l
 }
 
 // takeLocked hands out the next message.
@@ -100,10 +133,7 @@ func (l *line) takeLocked() *Received {
 
 // takeLocked takes the next message from the first line that has one; nil if none has.
 func (m *member) takeLocked() *Received {
-	for len(m.ready) > 0 {
-		l := m.ready[0]
-		m.ready[0] = nil
-		m.ready = m.ready[1:]
+	for l := m.ready.pop(); l != nil; l = m.ready.pop() {
 		l.listed = false
 		if l.dropped || l.paused || !l.waitingLocked() || m.orderly && !l.lockedLocked() {
 			continue

@@ -51,7 +51,7 @@ type member struct {
 	subs    map[string]*subscription
 	known   map[string]map[skua.Queue]bool // queues of each topic since its first division
 	lines   map[skua.Queue]*line
-	ready   []*line
+	ready   lineQueue
 	trouble map[place]string  // why pulls fail now
 	unfit   map[string]string // by topic, why the strategy failed last, "" if it did not
 	halted  bool              // nothing is handed out any more

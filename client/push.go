@@ -144,12 +144,10 @@ func (p *PushConsumer) Close() error {
 
 // work handles messages until the consumer closes.
 func (p *PushConsumer) work() {
-	for {
-		msg := p.m.wait()
-		if msg == nil {
-			return
+	for msg := p.m.wait(); msg != nil; {
+		if msg = p.consume(msg); msg == nil {
+			msg = p.m.wait()
 		}
-		p.consume(msg)
 	}
 }
 
@@ -168,22 +166,23 @@ func (m *member) wait() *Received {
 	}
 }
 
-// consume handles a message and does what its result asks for.
-func (p *PushConsumer) consume(msg *Received) {
+// consume handles a message and does what its result asks for. It returns the message that is to be handled next, nil if
+// that must be waited for.
+func (p *PushConsumer) consume(msg *Received) (next *Received) {
 	start, traced := time.Now(), p.m.traceConsumption(msg)
 	err := p.guarded(p.ctx, msg)
 	traced(resultOf(err))
 	p.m.counts.note(time.Since(start), err)
 	switch {
 	case err == nil:
-		p.finish(msg)
+		return p.finish(msg)
 	case p.o.Broadcast && !p.o.Orderly:
 		p.m.c.log.Warn("message could not be consumed and is given up: broadcast consumers do not retry", "group", p.o.Group, "id", msg.ID(), "queue", msg.Queue, "offset", msg.Offset, "error", err)
-		p.finish(msg)
+		return p.finish(msg)
 	case p.o.Orderly:
-		p.retryInOrder(msg, err)
+		return p.retryInOrder(msg, err)
 	default:
-		p.retryLater(msg, err)
+		return p.retryLater(msg, err)
 	}
 }
 
@@ -215,16 +214,21 @@ func resultOf(err error) int {
 	return consumerFailed
 }
 
-// finish notes that msg is done with. The line of an orderly consumer goes on, or back if it was dropped meanwhile.
-func (p *PushConsumer) finish(msg *Received) {
+// finish notes that msg is done with, and takes the next message, nil if there is none. The line of an orderly consumer goes
+// on, or back if it was dropped meanwhile.
+func (p *PushConsumer) finish(msg *Received) (next *Received) {
 	m, l := p.m, msg.line
 	m.mu.Lock()
 	l.ackLocked(msg)
 	l.busy = false
-	l.listLocked()
 	gone := l.dropped && m.orderly
+	if !gone && !m.halted {
+		l.enlistLocked() // nobody needs to be woken: this goroutine takes one
+		next = m.takeLocked()
+	}
 	m.mu.Unlock()
 	if gone {
 		m.retire(l)
 	}
+	return next
 }

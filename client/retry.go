@@ -73,11 +73,10 @@ func levelOf(err error) int {
 
 // retryLater sends a message back to the broker, which delivers it again through the retry topic of the group. If that
 // fails it stays here and is handled again after a pause.
-func (p *PushConsumer) retryLater(msg *Received, cause error) {
+func (p *PushConsumer) retryLater(msg *Received, cause error) (next *Received) {
 	err := p.sendBack(msg, levelOf(cause))
 	if err == nil {
-		p.finish(msg)
-		return
+		return p.finish(msg)
 	}
 	p.m.c.log.Warn("message could not be sent back, it is retried here", "group", p.o.Group, "id", msg.ID(), "cause", cause, "error", err)
 	m, l := p.m, msg.line
@@ -90,17 +89,17 @@ func (p *PushConsumer) retryLater(msg *Received, cause error) {
 			l.listLocked()
 		}
 	})
+	return nil
 }
 
 // retryInOrder has a message handled again after a pause, before all others of its queue. When MaxReconsume is used up
 // it goes to the dead letter topic and the queue goes on.
-func (p *PushConsumer) retryInOrder(msg *Received, cause error) {
+func (p *PushConsumer) retryInOrder(msg *Received, cause error) (next *Received) {
 	dead := levelOf(cause) == deadLetter || p.o.MaxReconsume > 0 && msg.ReconsumeTimes >= p.o.MaxReconsume
 	if dead {
 		err := p.giveUp(msg, cause)
 		if err == nil {
-			p.finish(msg)
-			return
+			return p.finish(msg)
 		}
 		p.m.c.log.Warn("message could not be sent to the dead letter topic, it is retried here", "group", p.o.Group, "id", msg.ID(), "error", err)
 	}
@@ -115,7 +114,7 @@ func (p *PushConsumer) retryInOrder(msg *Received, cause error) {
 	m.mu.Unlock()
 	if gone {
 		m.retire(l)
-		return
+		return nil
 	}
 	time.AfterFunc(p.pauseOf(cause), func() {
 		m.mu.Lock()
@@ -123,6 +122,7 @@ func (p *PushConsumer) retryInOrder(msg *Received, cause error) {
 		l.held = false
 		l.listLocked()
 	})
+	return nil
 }
 
 // giveUp is the end of a message that an orderly consumer cannot handle.
