@@ -73,7 +73,7 @@ func TestPullsDoNotRepeatCommits(t *testing.T) {
 	finish := make(chan struct{})
 	next := wire.Response{Status: command.StatusPullNotFound, Header: &command.PullResponse{NextOffset: 7}}
 	readFake(t, f, func(context.Context, *Received) error { <-finish; return nil }, found(5, "a", "b"), next, next)
-	f.pulled(7)
+	f.await("all pulls, of which the last one waits", func() bool { return len(f.pulls) == 4 })
 	close(finish)
 	f.committed(7)
 	f.mu.Lock()
