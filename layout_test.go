@@ -34,19 +34,20 @@ var layout = []struct {
 	{"internal/segment", ""},
 	{"internal/txn", "root internal/record"},
 	{"internal/command", "root internal/fastjson"},
+	{"internal/static", "root internal/command"},
 	{"internal/wire", "root internal/command"},
 
 	// Engines, which know neither command nor wire, and the public interface.
 	{"internal/timer", "root internal/layout internal/record internal/segment"},
 	{"internal/store", "root internal/layout internal/record internal/segment"},
 	{"internal/inspect", "root internal/fastjson internal/layout internal/record internal/segment"},
-	{"client", "root internal/assign internal/command internal/fastjson internal/filter internal/record internal/wire"},
+	{"client", "root internal/assign internal/command internal/fastjson internal/filter internal/record internal/static internal/wire"},
 	{"admin", "root client internal/command internal/fastjson internal/record internal/wire"},
 	{"internal/bench", "root client internal/command internal/record internal/wire"},
 
 	// Servers, blind to one another.
 	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/wire"},
-	{"internal/broker", "root internal/assign internal/command internal/conf internal/fastjson internal/filter internal/layout internal/record internal/store internal/timer internal/txn internal/wire"},
+	{"internal/broker", "root internal/assign internal/command internal/conf internal/fastjson internal/filter internal/layout internal/record internal/static internal/store internal/timer internal/txn internal/wire"},
 
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},
@@ -56,7 +57,7 @@ var layout = []struct {
 
 // pure packages compute: time comes in as a value, and nothing runs beside the caller.
 var pure = []string{"internal/record", "internal/layout", "internal/segment", "internal/command", "internal/fastjson", "internal/conf", "internal/assign", "internal/filter",
-	"internal/timer", "internal/txn"}
+	"internal/static", "internal/timer", "internal/txn"}
 
 const maxFileLines = 1000
 

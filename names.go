@@ -35,6 +35,13 @@ const (
 	OrderTopicConfigNS = "ORDER_TOPIC_CONFIG" // name server KV namespace of ordered topics
 )
 
+// The queues of a static topic belong to no broker. In their names stands this prefix with a scope instead; the other name
+// owns those that no broker leads.
+const (
+	LogicalBrokerPrefix = "__syslo__"
+	NoLogicalBroker     = "__syslo__none__"
+)
+
 // TransactionGroup is the group under which a broker keeps how far it has come with half messages.
 const TransactionGroup = "CID_RMQ_SYS_TRANS"
 

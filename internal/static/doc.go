@@ -1,0 +1,173 @@
+// Package static is the arithmetic of static topics, of which the queues are logical: each is a chain of stretches, and
+// each stretch is a queue of some broker. Clients know logical queues and offsets only; the broker that leads a queue, the
+// one that has its last stretch, translates. The package hides how.
+//
+//	logical queue 7       offset 0                 10000             20000
+//	                      ├── gen 0 ───────┤ gap   ├── gen 1 ──┤ gap ├── gen 2 ──────▶
+//	on                    broker-a, queue 3        broker-b, 0       broker-a, 9
+//	                      0 ... 4321               0 ... 17          0 ... (written here)
+//
+// A stretch begins at a logical offset that is a good way behind the end of the one before, so that what comes late there
+// has room. A reader that has reached the end of a stretch is sent over the gap to the next one. While a queue is being
+// moved, its new last stretch has no logical offset yet (below 0): it is written to already, and not read.
+//
+// Nothing here talks to brokers or knows the time; values do not change once they are made. The form on the wire and in
+// topicQueueMapping.json is that of package command.
+package static
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/skuamq/skua/internal/command"
+)
+
+// Item is one stretch of a logical queue.
+type Item command.MappingItem
+
+// decided reports whether the stretch has its place in the logical queue.
+func (it *Item) decided() bool { return it.LogicOffset >= 0 }
+
+// ended reports whether the end of the stretch was written down. Java's tools never do; the end is that of the queue.
+func (it *Item) ended() bool { return it.EndOffset > it.StartOffset }
+
+// Logical is the offset in the logical queue of an offset in the broker's queue, and of one before the stretch that of its
+// beginning.
+func (it *Item) Logical(physical int64) int64 {
+	return it.LogicOffset + max(physical-it.StartOffset, 0)
+}
+
+// Given is Logical for what was just stored: -1 while the stretch has no place, and not beyond its end.
+func (it *Item) Given(physical int64) int64 {
+	switch {
+	case !it.decided():
+		return -1
+	case it.EndOffset >= it.StartOffset:
+		physical = min(physical, it.EndOffset)
+	}
+	return it.Logical(physical)
+}
+
+// Physical is the offset in the broker's queue of one in the logical queue. It may lie outside of the stretch.
+func (it *Item) Physical(logical int64) int64 { return logical - it.LogicOffset + it.StartOffset }
+
+// End is the logical offset of the end, as far as that was written down.
+func (it *Item) End() int64 {
+	if it.EndOffset >= it.StartOffset {
+		return it.LogicOffset + it.EndOffset - it.StartOffset
+	}
+	return it.LogicOffset
+}
+
+// delta is what has to be added to offsets in the broker's queue.
+func (it *Item) delta() int64 { return it.LogicOffset - it.StartOffset }
+
+// Mapping is what one broker knows of the queues of a static topic. It does not change.
+type Mapping struct {
+	detail command.TopicMappingDetail
+	queues map[int32]*Queue
+	led    []*Queue // in order
+}
+
+// New makes a mapping of what Accept has let pass, or of what was saved. It keeps d, which must not change any more.
+func New(d command.TopicMappingDetail) *Mapping {
+	m := &Mapping{detail: d, queues: make(map[int32]*Queue, len(d.Hosted))}
+	for _, id := range slices.Sorted(maps.Keys(d.Hosted)) {
+		if len(d.Hosted[id]) == 0 {
+			continue
+		}
+		q := &Queue{ID: id, items: make([]Item, len(d.Hosted[id]))}
+		for i, it := range d.Hosted[id] {
+			q.items[i] = Item(it)
+		}
+		m.queues[id] = q
+		if q.Leader().Broker == d.Broker {
+			q.leads = true
+			m.led = append(m.led, q)
+		}
+	}
+	return m
+}
+
+// Detail is the mapping as it is saved and sent. It must not be changed.
+func (m *Mapping) Detail() *command.TopicMappingDetail { return &m.detail }
+
+// Info is what name servers are told: which logical queues the broker leads.
+func (m *Mapping) Info() command.TopicMapping {
+	info := m.detail.TopicMapping
+	info.Dirty, info.CurrIDs = false, make(map[int32]int32, len(m.led))
+	for _, q := range m.led {
+		info.CurrIDs[q.ID] = q.Leader().QueueID
+	}
+	return info
+}
+
+// Queue is a logical queue of which the broker has, or had, a part; nil for others. It does not allocate.
+func (m *Mapping) Queue(id int32) *Queue { return m.queues[id] }
+
+// Led returns the logical queues that the broker leads, in order. The slice must not be changed.
+func (m *Mapping) Led() []*Queue { return m.led }
+
+// Leads reports whether a queue of the broker is the last stretch of a logical queue, so that it may grow.
+func (m *Mapping) Leads(physical int32) bool {
+	return slices.ContainsFunc(m.led, func(q *Queue) bool { return q.Leader().QueueID == physical })
+}
+
+// Queue is a logical queue. It does not change.
+type Queue struct {
+	ID    int32
+	items []Item // at least one; the last one is written to
+	leads bool
+}
+
+// Leads reports whether the last stretch is on the broker that has the mapping: it alone serves clients.
+func (q *Queue) Leads() bool { return q.leads }
+
+// Leader is the last stretch.
+func (q *Queue) Leader() *Item { return &q.items[len(q.items)-1] }
+
+// Items are all stretches, the oldest first; those without a place too. The slice must not be changed.
+func (q *Queue) Items() []Item { return q.items }
+
+// Plain reports whether offsets need no translation, as long as a queue was never moved.
+func (q *Queue) Plain() bool { return len(q.items) == 1 && q.items[0].LogicOffset == 0 }
+
+// First is the oldest stretch that has a place; nil if none has.
+func (q *Queue) First() *Item {
+	for i := range q.items {
+		if q.items[i].decided() {
+			return &q.items[i]
+		}
+	}
+	return nil
+}
+
+// Last is the newest stretch that has a place, where the logical queue ends for readers; nil if none has.
+func (q *Queue) Last() *Item {
+	for i := len(q.items) - 1; i >= 0; i-- {
+		if q.items[i].decided() {
+			return &q.items[i]
+		}
+	}
+	return nil
+}
+
+// At is the stretch that a logical offset belongs to, the oldest one for offsets before all; nil if none has a place.
+func (q *Queue) At(logical int64) *Item {
+	for i := len(q.items) - 1; i >= 0; i-- {
+		if it := &q.items[i]; it.decided() && logical >= it.LogicOffset {
+			return it
+		}
+	}
+	return q.First()
+}
+
+// after is the stretch behind it; nil if there is none, or it has no place yet.
+func (q *Queue) after(it *Item) *Item {
+	for i := range q.items {
+		if q.items[i].Gen == it.Gen && i+1 < len(q.items) && q.items[i+1].decided() {
+			return &q.items[i+1]
+		}
+	}
+	return nil
+}
