@@ -5,7 +5,13 @@ import "github.com/skuamq/skua"
 // Headers that brokers and clients exchange on cold paths. Fields that Java leaves out when they are null are pointers
 // or tagged omitzero.
 
-// TopicHeader is the header of requests that name a topic only: DELETE_TOPIC_IN_BROKER (215), GET_TOPIC_CONFIG (351),
+// TopicConfigHeader is the header of GET_TOPIC_CONFIG (351).
+type TopicConfigHeader struct {
+	Topic   string `field:"topic"`
+	Logical *bool  `field:"lo"` // whether the mapping of a static topic is wanted
+}
+
+// TopicHeader is the header of requests that name a topic only: DELETE_TOPIC_IN_BROKER (215),
 // GET_TOPIC_STATS_INFO (202), QUERY_TOPIC_CONSUME_BY_WHO (300), REGISTER_TOPIC_IN_NAMESRV (217).
 type TopicHeader struct {
 	Topic string `field:"topic"`

@@ -19,6 +19,7 @@ type SendHeader struct {
 	HasMaxReconsume   bool // whether MaxReconsumeTimes was sent
 	Batch             bool
 	BrokerName        []byte
+	Physical          bool // QueueID is one of the broker also if the topic is static: lo=false
 }
 
 // Decode reads both spellings.
@@ -55,6 +56,8 @@ func (h *SendHeader) Decode(f Fields) (err error) {
 			h.Batch = x.Bool()
 		case "n", "bname":
 			h.BrokerName = x.Value
+		case "lo":
+			h.Physical = !x.Bool()
 		}
 		if err != nil {
 			return err
@@ -172,6 +175,8 @@ type PullHeader struct {
 	MaxBytes       int32 // 0: the broker's limit
 	RequestSource  int32
 	ProxyClientID  []byte // of the client for which a proxy pulls; nil: not written
+	BrokerName     []byte // nil: not written
+	Physical       bool   // queue and offsets are those of the broker also if the topic is static: lo=false
 }
 
 // ProxyForBroadcast as PullHeader.RequestSource says that a proxy pulls for a client that broadcasts.
@@ -210,6 +215,10 @@ func (h *PullHeader) Decode(f Fields) (err error) {
 			h.RequestSource, err = x.Int32()
 		case "proxyFrowardClientId": // so it is spelled
 			h.ProxyClientID = x.Value
+		case "bname":
+			h.BrokerName = x.Value
+		case "lo":
+			h.Physical = !x.Bool()
 		}
 		if err != nil {
 			return err
@@ -244,6 +253,12 @@ func (h *PullHeader) Encode(w Writer) {
 	if h.ProxyClientID != nil {
 		w.Bytes("proxyFrowardClientId", h.ProxyClientID)
 	}
+	if h.BrokerName != nil {
+		w.Bytes("bname", h.BrokerName)
+	}
+	if h.Physical {
+		w.Bool("lo", false)
+	}
 }
 
 // PullResponse is the header of the answer to a pull, whatever its status.
@@ -255,6 +270,7 @@ type PullResponse struct {
 	TopicSysFlag  int32
 	GroupSysFlag  int32
 	ForbiddenType int32 // 0: not written
+	OffsetDelta   int64 // of a static topic: to be added to the offsets in the messages; 0: not written
 }
 
 // Encode writes the fields; the system flags only if they are set.
@@ -267,6 +283,9 @@ func (h *PullResponse) Encode(w Writer) {
 	w.Int("groupSysFlag", int64(h.GroupSysFlag))
 	if h.ForbiddenType != 0 {
 		w.Int("forbiddenType", int64(h.ForbiddenType))
+	}
+	if h.OffsetDelta != 0 {
+		w.Int("offsetDelta", h.OffsetDelta)
 	}
 }
 
@@ -289,6 +308,8 @@ func (h *PullResponse) Decode(f Fields) (err error) {
 			h.GroupSysFlag, err = x.Int32()
 		case "forbiddenType":
 			h.ForbiddenType, err = x.Int32()
+		case "offsetDelta":
+			h.OffsetDelta, err = x.Int64()
 		}
 		if err != nil {
 			return err
@@ -312,6 +333,8 @@ type OffsetHeader struct {
 	HasTimestamp bool   // Timestamp is written even if it is 0
 	BoundaryType []byte // "upper" in any case; all else is lower
 	Committed    bool
+	BrokerName   []byte // nil: not written
+	Physical     bool   // queue and offset are those of the broker also if the topic is static: lo=false
 }
 
 // Decode reads the fields.
@@ -338,6 +361,10 @@ func (h *OffsetHeader) Decode(f Fields) (err error) {
 			h.BoundaryType = x.Value
 		case "committed":
 			h.Committed = x.Bool()
+		case "bname":
+			h.BrokerName = x.Value
+		case "lo":
+			h.Physical = !x.Bool()
 		}
 		if err != nil {
 			return err
@@ -367,6 +394,12 @@ func (h *OffsetHeader) Encode(w Writer) {
 	}
 	if h.Committed {
 		w.Bool("committed", true)
+	}
+	if h.BrokerName != nil {
+		w.Bytes("bname", h.BrokerName)
+	}
+	if h.Physical {
+		w.Bool("lo", false)
 	}
 }
 

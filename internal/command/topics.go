@@ -106,6 +106,23 @@ type MappingItem struct {
 	TimeOfStart int64  `json:"timeOfStart"` // ms
 }
 
+// UnmarshalJSONFrom reads a stretch; a member that is missing has Java's default.
+func (i *MappingItem) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain MappingItem
+	*i = MappingItem{EndOffset: -1, TimeOfEnd: -1, TimeOfStart: -1}
+	return fastjson.Decode(dec, (*plain)(i))
+}
+
+// UnmarshalJSONFrom reads a mapping; a member that is missing has Java's default.
+func (d *TopicMappingDetail) UnmarshalJSONFrom(dec *jsontext.Decoder) error {
+	type plain TopicMappingDetail
+	*d = TopicMappingDetail{TopicMapping: TopicMapping{Scope: globalScope}}
+	return fastjson.Decode(dec, (*plain)(d))
+}
+
+// globalScope is the scope of a mapping that names none.
+const globalScope = "__global__"
+
 // TopicMappingTable is topicQueueMapping.json.
 type TopicMappingTable struct {
 	DataVersion DataVersion                   `json:"dataVersion"`
