@@ -69,6 +69,9 @@ func (b *Broker) addProgress(out *command.ConsumeStats, group, topic string) boo
 	for id := range t.ReadQueues {
 		p := b.offsets.progress(t.bytes, []byte(group), id)
 		o := command.ConsumeOffset{BrokerOffset: t.queue(id).Max(), ConsumerOffset: max(p.committed, 0), PullOffset: max(p.pulled, 0)}
+		if t.mapping != nil { // tools look for an offset in one stretch after the other
+			o.ConsumerOffset, o.PullOffset = p.committed, max(p.committed, p.pulled)
+		}
 		if o.ConsumerOffset > 0 {
 			o.LastTimestamp = storeTime(t.queue(id), o.ConsumerOffset-1)
 		}

@@ -45,6 +45,8 @@ type Broker struct {
 	cold         sideline // reads from the disk
 	relays       sideline // questions that a client or a name server has to answer
 	pushes       sideline // replies that are written to requesters
+	forwards     sideline // questions that another broker has to answer
+	peers        peers
 	replies      replies
 	settings     settings
 
@@ -113,6 +115,7 @@ func New(o Options, log *slog.Logger) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b.nameServers = wire.NewPool(wire.Options{Log: log, TLS: o.TLS.ForDialing()})
+	b.peers.pool = wire.NewPool(wire.Options{Log: log, TLS: o.TLS.ForDialing()})
 	b.main.Server = wire.NewServer(b.wireOptions(&o, b.serveMain))
 	b.fast.Server = wire.NewServer(b.wireOptions(&o, b.serveFast))
 	return b, nil
@@ -133,6 +136,7 @@ func (b *Broker) open(o *Options) (err error) {
 	b.cold.fewer = b.coldReaders
 	b.admin = sideline{newCrew(adminWorkers, maxAdminRequests, do), b.log}
 	b.relays = sideline{newCrew(relayWorkers, maxAdminRequests, do), b.log}
+	b.forwards = sideline{newCrew(forwardWorkers, maxForwards, do), b.log}
 	b.pushes = sideline{newCrew(replyWorkers, maxReplies, do), b.log}
 	o.logDurability(b.log)
 	so := o.store()
@@ -162,6 +166,11 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.topics, err = openTopics(inTopics, b.store, b.stats, b.log); err != nil {
 		return err
 	}
+	mappings, err := openMappings(b.savedIn(o, "topicQueueMapping.json", "mappings"), o.BrokerName, b.log)
+	if err != nil {
+		return err
+	}
+	b.topics.attach(mappings)
 	if err := b.topics.addSystem(o, len(levels)); err != nil {
 		return err
 	}
@@ -318,6 +327,7 @@ func (b *Broker) start(failed chan<- error) {
 	b.wait.Go(func() { b.transactions.run(b.stop) })
 	b.wait.Go(func() { b.polls.run(b.stop) })
 	b.wait.Go(func() { b.topics.keep(b.stop) })
+	b.wait.Go(func() { b.topics.mappings.keep(b.stop) })
 	b.wait.Go(func() { b.groups.keep(b.stop) })
 	b.wait.Go(func() { b.groupFilters.keep(b.stop) })
 	b.wait.Go(b.keepRegistered)
@@ -327,6 +337,7 @@ func (b *Broker) start(failed chan<- error) {
 	b.every(clientScan, b.scanClients)
 	b.every(filterSweep, b.sweepFilters)
 	b.every(broadcastScan, b.gatherBroadcasts)
+	b.every(mappingSweep, b.sweepMappings)
 	b.every(time.Second, b.tick)
 	if o.EnableSlaveActingMaster {
 		b.every(time.Duration(o.BrokerHeartbeatInterval)*time.Millisecond, func(time.Time) { b.sendHeartbeats() })
@@ -371,11 +382,12 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.cold.close()
 	b.admin.close()
 	b.relays.close()
+	b.forwards.close()
 	b.pushes.close()
 	b.notices.crew.close()
-	err = errors.Join(err, b.nameServers.Close())
+	err = errors.Join(err, b.nameServers.Close(), b.peers.pool.Close())
 	b.wait.Wait()
-	err = errors.Join(err, b.topics.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.locks.close(), b.transactions.close())
+	err = errors.Join(err, b.topics.fold(), b.topics.mappings.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.locks.close(), b.transactions.close())
 	if closed := b.store.Close(); closed != nil {
 		return errors.Join(err, closed)
 	}

@@ -39,6 +39,7 @@ var handlers = map[command.Code]func(*Broker, *wire.Frame){
 
 	command.UpdateAndCreateTopic:         inBackground((*Broker).updateTopic),
 	command.UpdateAndCreateTopicList:     inBackground((*Broker).updateTopics),
+	command.UpdateAndCreateStaticTopic:   inBackground((*Broker).updateStaticTopic),
 	command.DeleteTopicInBroker:          inBackground((*Broker).deleteTopic),
 	command.GetTopicConfig:               (*Broker).topicConfig,
 	command.GetAllTopicConfig:            inBackground((*Broker).allTopics),

@@ -33,6 +33,10 @@ func (b *Broker) updateOffset(req *wire.Frame) {
 		refuse(req, command.StatusInvalidParameter, "Offset is null, topic is %s", h.Topic)
 		return
 	}
+	if t.static(h.Physical) {
+		b.askLogical(req, t, (*logicalAsk).update)
+		return
+	}
 	if err := b.commit(t, h.Group, h.QueueID, skua.QueueOffset(h.CommitOffset)); err != nil {
 		refuse(req, command.StatusInvalidParameter, "%v", err)
 		return
@@ -69,31 +73,43 @@ func (b *Broker) queryOffset(req *wire.Frame) {
 		refuse(req, command.StatusInvalidParameter, "%v", err)
 		return
 	}
-	if off := b.offsets.committed(h.Topic, h.Group, h.QueueID); off >= 0 {
-		succeed(req, &command.OffsetResponse{Offset: int64(off)}, nil)
+	t := b.topics.get(h.Topic)
+	if t.static(h.Physical) {
+		b.askLogical(req, t, (*logicalAsk).query)
 		return
+	}
+	off, err := b.committedOrStart(t, &h)
+	if err != nil {
+		refuseWith(req, err)
+		return
+	}
+	succeed(req, &command.OffsetResponse{Offset: int64(off)}, nil)
+}
+
+// committedOrStart returns where a group goes on with a queue of t, which may be nil, or 0 if it is new and is to start
+// there. The error is the refusal.
+func (b *Broker) committedOrStart(t *topic, h *command.OffsetHeader) (skua.QueueOffset, error) {
+	if off := b.offsets.committed(h.Topic, h.Group, h.QueueID); off >= 0 {
+		return off, nil
 	}
 	if !h.SetZero {
-		refuse(req, command.StatusQueryNotFound, "Not found, do not set to zero, maybe this group boot first")
-		return
+		return 0, refusalf(command.StatusQueryNotFound, "Not found, do not set to zero, maybe this group boot first")
 	}
-	q := b.knownQueue(&h)
+	q := t.known(h.QueueID)
 	switch {
 	case q == nil:
 	case q.Min() > 0:
-		b.firsts.log(b, &h, "as its consumers choose because older messages have been deleted")
+		b.firsts.log(b, h, "as its consumers choose because older messages have been deleted")
 	case q.Max() == 0:
-		b.firsts.log(b, &h, "at 0 because the queue is empty")
-		succeed(req, &command.OffsetResponse{}, nil)
-		return
+		b.firsts.log(b, h, "at 0 because the queue is empty")
+		return 0, nil
 	case b.store.Hot(q, 0):
-		b.firsts.log(b, &h, "at 0 because the queue still holds its first message in memory: consumeFromWhere has no effect")
-		succeed(req, &command.OffsetResponse{}, nil)
-		return
+		b.firsts.log(b, h, "at 0 because the queue still holds its first message in memory: consumeFromWhere has no effect")
+		return 0, nil
 	default:
-		b.firsts.log(b, &h, "as its consumers choose because the first message is not in memory any more")
+		b.firsts.log(b, h, "as its consumers choose because the first message is not in memory any more")
 	}
-	refuse(req, command.StatusQueryNotFound, "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
+	return 0, refusalf(command.StatusQueryNotFound, "Not found, V3_0_6_SNAPSHOT maybe this group consumer boot first")
 }
 
 // firsts remembers which groups were found to be new on which topics, so that it is logged once.
@@ -119,33 +135,37 @@ func (f *firsts) log(b *Broker, h *command.OffsetHeader, why string) {
 	}
 }
 
-// knownQueue returns the queue that a request names, nil if the topic does not have it.
-func (b *Broker) knownQueue(h *command.OffsetHeader) *store.Queue {
-	t := b.topics.get(h.Topic)
-	if t == nil || h.QueueID < 0 || int(h.QueueID) >= len(t.queues) {
+// known returns a queue of the topic, nil if it does not have it. The topic may be nil.
+func (t *topic) known(id int32) *store.Queue {
+	if t == nil || id < 0 || int(id) >= len(t.queues) {
 		return nil
 	}
-	return t.queue(h.QueueID)
+	return t.queue(id)
 }
 
 // maxOffset serves GET_MAX_OFFSET. Of a queue that does not exist it is 0, as in Java.
 func (b *Broker) maxOffset(req *wire.Frame) {
-	b.queueOffset(req, func(q *store.Queue) skua.QueueOffset { return q.Max() })
+	b.queueOffset(req, (*store.Queue).Max, (*logicalAsk).maxOffset)
 }
 
 // minOffset serves GET_MIN_OFFSET.
 func (b *Broker) minOffset(req *wire.Frame) {
-	b.queueOffset(req, func(q *store.Queue) skua.QueueOffset { return q.Min() })
+	b.queueOffset(req, (*store.Queue).Min, (*logicalAsk).minOffset)
 }
 
-func (b *Broker) queueOffset(req *wire.Frame, of func(*store.Queue) skua.QueueOffset) {
+func (b *Broker) queueOffset(req *wire.Frame, of func(*store.Queue) skua.QueueOffset, logical func(*logicalAsk) (any, error)) {
 	var h command.OffsetHeader
 	if err := h.Decode(req.Ext); err != nil {
 		refuse(req, command.StatusInvalidParameter, "%v", err)
 		return
 	}
+	t := b.topics.get(h.Topic)
+	if t.static(h.Physical) {
+		b.askLogical(req, t, logical)
+		return
+	}
 	var r command.OffsetResponse
-	if q := b.knownQueue(&h); q != nil {
+	if q := t.known(h.QueueID); q != nil {
 		r.Offset = int64(of(q))
 	}
 	succeed(req, &r, nil)
@@ -159,8 +179,13 @@ func (b *Broker) offsetByTime(req *wire.Frame) {
 		refuse(req, command.StatusInvalidParameter, "%v", err)
 		return
 	}
+	t := b.topics.get(h.Topic)
+	if t.static(h.Physical) {
+		b.askLogical(req, t, (*logicalAsk).offsetByTime)
+		return
+	}
 	var r command.OffsetResponse
-	if q := b.knownQueue(&h); q != nil {
+	if q := t.known(h.QueueID); q != nil {
 		r.Offset = int64(q.OffsetByTime(h.Timestamp, strings.EqualFold(string(h.BoundaryType), "upper")))
 	}
 	succeed(req, &r, nil)
@@ -173,8 +198,13 @@ func (b *Broker) earliestTime(req *wire.Frame) {
 		refuse(req, command.StatusInvalidParameter, "%v", err)
 		return
 	}
+	t := b.topics.get(h.Topic)
+	if t.static(h.Physical) {
+		b.askLogical(req, t, (*logicalAsk).earliestTime)
+		return
+	}
 	r := command.TimestampResponse{Timestamp: -1}
-	if q := b.knownQueue(&h); q != nil {
+	if q := t.known(h.QueueID); q != nil {
 		if ms, ok := q.EarliestTime(); ok {
 			r.Timestamp = ms
 		}

@@ -298,6 +298,24 @@ func (o *offsets) clone(from, to, topic string) {
 	}
 }
 
+// drop forgets what a group has consumed of a queue.
+func (o *offsets) drop(topic, group []byte, queue int32) {
+	g := o.of(topic, group, false)
+	if g == nil {
+		return
+	}
+	g.mu.Lock()
+	p := g.atLocked(queue, false)
+	had := p != nil && p.committed != noOffset
+	if had {
+		p.committed, p.first = noOffset, noOffset
+	}
+	g.mu.Unlock()
+	if had {
+		o.changed(1)
+	}
+}
+
 // forgetTopic drops all offsets of a topic.
 func (o *offsets) forgetTopic(topic string) {
 	o.forget(func(k offsetKey) bool { return k.topic == topic })

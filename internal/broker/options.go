@@ -149,6 +149,8 @@ type Options struct {
 	RegisterNameServerPeriod int32 `key:"registerNameServerPeriod" default:"30000" live:"true" unit:"ms"`
 	// How long a name server may take to answer a registration.
 	RegisterBrokerTimeoutMills int32 `key:"registerBrokerTimeoutMills" default:"24000" unit:"ms" min:"1" live:"true"`
+	// How long a broker waits for another one that has a part of a logical queue of a static topic.
+	ForwardTimeout int64 `key:"forwardTimeout" default:"3000" unit:"ms" min:"1" max:"600000" live:"true"`
 	// Whether the broker registers even if the name server says that nothing changed.
 	ForceRegister bool `key:"forceRegister" default:"true" live:"true"`
 	// Whether registrations are compressed. That form loses the order and unit flags of topics.

@@ -36,6 +36,7 @@ type pull struct {
 	hold    time.Duration // how long it may be held; 0: not at all
 
 	broadcast *broadcastPull // of a broadcasting group; nil for others
+	logical   *logicalPull   // of a static topic; nil for others
 
 	header   command.PullResponse
 	response wire.Response
@@ -62,7 +63,15 @@ func (b *Broker) pull(req *wire.Frame) {
 	}
 	if h.SysFlag&command.PullCommit != 0 && h.CommitOffset >= 0 {
 		// As in Java the pull goes on if the offset cannot be stored: the client sends it again.
-		_ = b.commit(p.topic, p.group.bytes, h.QueueID, skua.QueueOffset(h.CommitOffset))
+		if p.logical == nil {
+			_ = b.commit(p.topic, p.group.bytes, h.QueueID, skua.QueueOffset(h.CommitOffset))
+		} else {
+			b.commitPulled(p.topic, p.group.bytes, p.logical)
+		}
+	}
+	if p.away() {
+		p.forward(true)
+		return
 	}
 	p.attempt(true)
 }
@@ -92,19 +101,16 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 	if err := t.pullable(); err != nil {
 		return nil, err
 	}
-	if h.QueueID < 0 || h.QueueID >= t.ReadQueues {
-		return nil, refusalf(command.StatusInvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[/%s]",
-			h.QueueID, t.Name, t.ReadQueues, req.Conn().RemoteAddr())
-	}
-	view := b.clients.outlook(h.Group)
-	want, err := b.selection(h, g, view)
-	if err != nil {
-		return nil, err
+	var logical *logicalPull
+	if t.mapping != nil && !h.Physical {
+		var err error
+		if logical, err = b.locate(t, h); err != nil {
+			return nil, err
+		}
+		logical.narrow(h)
 	}
 	p := pulls.Get().(*pull)
-	*p = pull{b: b, call: req.Call(), topic: t, group: g, queue: t.queue(h.QueueID)}
-	p.request = store.ReadRequest{Offset: skua.QueueOffset(h.QueueOffset), MaxMessages: int(min(max(h.MaxMessages, 1), o.PullBatchMaxMessageCount)),
-		MaxBytes: int(max(h.MaxBytes, 0)), Match: want.tags, MatchProperties: want.properties, MatchExtension: want.extension, NoWait: true, Mapped: true}
+	*p = pull{b: b, call: req.Call(), topic: t, group: g, logical: logical}
 	if h.SysFlag&command.PullSuspend != 0 {
 		hold := h.SuspendTimeout
 		if !o.LongPollingEnable {
@@ -112,8 +118,29 @@ func (b *Broker) admitPull(req *wire.Frame, h *command.PullHeader) (*pull, error
 		}
 		p.hold = time.Duration(min(max(hold, 0), longestHold.Milliseconds())) * time.Millisecond
 	}
-	p.broadcast = b.broadcaster(p.call.Conn, h, view)
-	return p, nil
+	if p.away() {
+		return p, nil
+	}
+	return p, p.prepare(req.Conn(), h)
+}
+
+// prepare makes the checks of a pull of a queue of this broker, and sets what is to be read.
+func (p *pull) prepare(conn *wire.Conn, h *command.PullHeader) error {
+	b, t, g := p.b, p.topic, p.group
+	if h.QueueID < 0 || h.QueueID >= t.ReadQueues {
+		return refusalf(command.StatusInvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[/%s]",
+			h.QueueID, t.Name, t.ReadQueues, conn.RemoteAddr())
+	}
+	view := b.clients.outlook(h.Group)
+	want, err := b.selection(h, g, view)
+	if err != nil {
+		return err
+	}
+	p.queue = t.queue(h.QueueID)
+	p.request = store.ReadRequest{Offset: skua.QueueOffset(h.QueueOffset), MaxMessages: int(min(max(h.MaxMessages, 1), b.options.Load().PullBatchMaxMessageCount)),
+		MaxBytes: int(max(h.MaxBytes, 0)), Match: want.tags, MatchProperties: want.properties, MatchExtension: want.extension, NoWait: true, Mapped: true}
+	p.broadcast = b.broadcaster(conn, h, view)
+	return nil
 }
 
 // pullable returns nil if the group may consume at all.
@@ -171,7 +198,7 @@ func (p *pull) attempt(mayHold bool) {
 		b.readCold(p, mayHold)
 		return
 	}
-	status := pullStatus(r.Status, p.request.Offset)
+	status := p.status(r)
 	if p.broadcast != nil {
 		p.noteBroadcast(status, r.Next)
 	}
@@ -187,6 +214,15 @@ func (p *pull) attempt(mayHold bool) {
 		*p = pull{}
 		pulls.Put(p)
 	}
+}
+
+// status is the status of the answer for what was read.
+func (p *pull) status(r *store.ReadResult) command.Status {
+	s := pullStatus(r.Status, p.request.Offset)
+	if p.logical != nil {
+		s = p.logical.translate(r, s)
+	}
+	return s
 }
 
 // coldReaders is how many reads may run beside their connections: while others send they leave processors to them.
@@ -221,6 +257,9 @@ func (p *pull) answer(r *store.ReadResult, status command.Status) {
 	b := p.b
 	p.header = command.PullResponse{NextOffset: int64(r.Next), MinOffset: int64(r.Min), MaxOffset: int64(r.Max),
 		TopicSysFlag: p.topic.SysFlag, GroupSysFlag: p.group.SysFlag}
+	if p.logical != nil {
+		p.logical.tell(&p.header)
+	}
 	if b.options.Load().SlaveReadEnable {
 		p.header.SuggestBroker = int64(p.group.BrokerID)
 		if r.SuggestSlave {
@@ -243,7 +282,7 @@ func (p *pull) answer(r *store.ReadResult, status command.Status) {
 		// Nothing was sent. Reading without mappings tells what can be had, or what is wrong.
 		p.request.NoWait, p.request.Mapped = false, false
 		b.store.Read(p.queue, p.request, r)
-		p.answer(r, pullStatus(r.Status, p.request.Offset))
+		p.answer(r, p.status(r))
 	}
 }
 
@@ -272,5 +311,9 @@ func (p *pull) resume() {
 	again := pulls.Get().(*pull)
 	*again = pull{b: b, call: p.call, topic: t, group: g, queue: t.queue(p.queue.ID()), request: p.request, broadcast: p.broadcast}
 	again.request.NoWait, again.request.Mapped = true, true
+	if p.logical != nil {
+		again.resumeLogical(p.logical)
+		return
+	}
 	again.attempt(false)
 }

@@ -158,7 +158,7 @@ func (b *Broker) haAddr() string {
 func (b *Broker) register(ctx context.Context, addr string, topics map[string]command.TopicConfig, version command.DataVersion) error {
 	o := b.options.Load()
 	wrapper := command.TopicConfigWrapper{DataVersion: version, MappingDataVersion: command.DataVersion{Timestamp: version.Timestamp},
-		Topics: permitted(topics, skua.Perm(o.BrokerPermission))}
+		Topics: permitted(topics, skua.Perm(o.BrokerPermission)), MappingInfos: b.topics.mappings.infos(topics)}
 	body, err := command.EncodeRegistration(&command.RegisterBrokerBody{Topics: wrapper}, o.CompressedRegister)
 	if err != nil {
 		return err

@@ -107,7 +107,7 @@ func (b *Broker) takeReply(req *wire.Frame) {
 		b.refuseSend(req, refusalf(command.StatusSystemError, "%v", err))
 		return
 	}
-	t, err := b.admit(req, &h)
+	t, _, err := b.admit(req, &h)
 	if err == nil && h.Batch {
 		err = refusalf(command.StatusMessageIllegal, "the message is illegal: a reply cannot be a batch")
 	}

@@ -3,6 +3,7 @@ package broker
 import (
 	"cmp"
 	"context"
+	"maps"
 	"slices"
 	"strings"
 	"sync"
@@ -12,6 +13,7 @@ import (
 	"github.com/skuamq/skua/internal/assign"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/static"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -120,7 +122,11 @@ func (b *Broker) ownQueues(topic string) []skua.Queue {
 	if t == nil {
 		return nil
 	}
-	return queuesOfRoute(topic, &command.TopicRoute{Queues: []command.QueueData{{BrokerName: b.Name(), Perm: t.Perm, ReadQueues: t.ReadQueues}}})
+	r := command.TopicRoute{Queues: []command.QueueData{{BrokerName: b.Name(), Perm: t.Perm, ReadQueues: t.ReadQueues}}}
+	if t.mapping != nil {
+		r.Mappings = map[string]command.TopicMapping{b.Name(): t.mapping.Info()}
+	}
+	return queuesOfRoute(topic, &r)
 }
 
 // queuesOfRoute lists the queues of a route that can be read, in order; nil if there is no route.
@@ -129,6 +135,11 @@ func queuesOfRoute(topic string, d *command.TopicRoute) []skua.Queue {
 		return nil
 	}
 	queues := []skua.Queue{}
+	if len(d.Mappings) > 0 {
+		queues = slices.Collect(maps.Keys(static.Owners(topic, d.Mappings)))
+		assign.SortQueues(queues)
+		return queues
+	}
 	for _, q := range d.Queues {
 		if !q.Perm.Readable() {
 			continue

@@ -12,6 +12,7 @@ import (
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/static"
 	"github.com/skuamq/skua/internal/store"
 	"github.com/skuamq/skua/internal/wire"
 )
@@ -33,6 +34,7 @@ type sending struct {
 	edited   edited            // the message's properties
 	parked   []byte            // memory for the properties of a delayed message
 	real     *topic            // of a half message: its topic
+	logical  *static.Queue     // of a static topic: the queue that the producer knows
 	header   command.SendResponse
 	response wire.Response
 	ids      []byte // memory for offset ids
@@ -51,7 +53,7 @@ func (b *Broker) send(req *wire.Frame) {
 		b.refuseSend(req, refusalf(command.StatusSystemError, "%v", err))
 		return
 	}
-	t, err := b.admit(req, &h)
+	t, logical, err := b.admit(req, &h)
 	if err != nil {
 		b.refuseSend(req, err)
 		return
@@ -60,7 +62,7 @@ func (b *Broker) send(req *wire.Frame) {
 	if s.settled == nil {
 		s.settled = s.reply
 	}
-	s.b, s.call, s.topic = b, req.Call(), t
+	s.b, s.call, s.topic, s.logical = b, req.Call(), t, logical
 	s.message = record.Message{
 		Topic:          h.Topic, // as t.bytes, but the processor has it at hand
 		QueueID:        h.QueueID,
@@ -82,33 +84,38 @@ func (b *Broker) send(req *wire.Frame) {
 	}
 }
 
-// admit makes the checks that concern the topic, and returns it.
-func (b *Broker) admit(req *wire.Frame, h *command.SendHeader) (*topic, error) {
+// admit makes the checks that concern the topic, and returns it. In h is the queue that the message goes to; of a static
+// topic logical is that which the producer knows.
+func (b *Broker) admit(req *wire.Frame, h *command.SendHeader) (t *topic, logical *static.Queue, err error) {
 	o := b.options.Load()
 	if o.StartAcceptSendRequestTimeStamp > 0 && time.Now().UnixMilli() < o.StartAcceptSendRequestTimeStamp {
-		return nil, refusalf(command.StatusSystemError, "broker unable to service, until %s: startAcceptSendRequestTimeStamp=%d",
+		return nil, nil, refusalf(command.StatusSystemError, "broker unable to service, until %s: startAcceptSendRequestTimeStamp=%d",
 			time.UnixMilli(o.StartAcceptSendRequestTimeStamp).Format(time.DateTime), o.StartAcceptSendRequestTimeStamp)
 	}
-	t := b.topics.get(h.Topic)
-	if t == nil {
-		var err error
+	if t = b.topics.get(h.Topic); t == nil {
 		if t, err = b.newTopicFor(h); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 	if !o.writable() && t.Order {
-		return nil, refusalf(command.StatusNoPermission, "the broker[%s] sending message is forbidden: brokerPermission=%d", o.BrokerIP1, o.BrokerPermission)
+		return nil, nil, refusalf(command.StatusNoPermission, "the broker[%s] sending message is forbidden: brokerPermission=%d", o.BrokerIP1, o.BrokerPermission)
 	}
 	if skua.IsForbiddenTopic(t.Name) {
-		return nil, refusalf(command.StatusNoPermission, "Sending message to topic[%s] is forbidden.", t.Name)
+		return nil, nil, refusalf(command.StatusNoPermission, "Sending message to topic[%s] is forbidden.", t.Name)
+	}
+	if t.mapping != nil && !h.Physical {
+		if logical, err = t.written(h.QueueID); err != nil {
+			return nil, nil, err
+		}
+		h.QueueID = logical.Leader().QueueID
 	}
 	if int(h.QueueID) >= len(t.queues) || h.QueueID < 0 && t.WriteQueues == 0 {
-		return nil, refusalf(command.StatusInvalidParameter, "request queueId[%d] is illegal, %s Producer: %s", h.QueueID, describe(&t.TopicConfig), req.Conn().RemoteAddr())
+		return nil, nil, refusalf(command.StatusInvalidParameter, "request queueId[%d] is illegal, %s Producer: %s", h.QueueID, describe(&t.TopicConfig), req.Conn().RemoteAddr())
 	}
 	if h.QueueID < 0 {
 		h.QueueID = rand.Int32N(t.WriteQueues)
 	}
-	return t, nil
+	return t, logical, nil
 }
 
 // describe spells a topic as Java does.
@@ -213,6 +220,9 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 		s.b.transactions.stored(s.real.bytes)
 	}
 	s.header.QueueID, s.header.QueueOffset = h.QueueID, int64(r.QueueOffset)
+	if s.logical != nil {
+		s.header.QueueID, s.header.QueueOffset = s.logical.ID, s.logical.Leader().Given(s.header.QueueOffset)
+	}
 	for i, m := range s.list {
 		if i > 0 {
 			s.ids = append(s.ids, ',')
@@ -349,7 +359,7 @@ func (s *sending) reply(err error) {
 const keptMemory = 64 << 10
 
 func (s *sending) release() {
-	s.b, s.topic, s.real, s.call, s.gathered = nil, nil, nil, wire.Call{}, false
+	s.b, s.topic, s.real, s.logical, s.call, s.gathered = nil, nil, nil, nil, wire.Call{}, false
 	s.message, s.header, s.response = record.Message{}, command.SendResponse{}, wire.Response{}
 	clear(s.items)
 	clear(s.list)

@@ -191,7 +191,7 @@ func (b *Broker) dropTopic(name string) error {
 
 // topicConfig serves GET_TOPIC_CONFIG.
 func (b *Broker) topicConfig(req *wire.Frame) {
-	var h command.TopicHeader
+	var h command.TopicConfigHeader
 	if !decode(req, &h) {
 		return
 	}
@@ -200,7 +200,11 @@ func (b *Broker) topicConfig(req *wire.Frame) {
 		refuse(req, command.StatusTopicNotExist, "No topic in this broker. topic: %s", h.Topic)
 		return
 	}
-	answer(req, &command.TopicConfigDetail{TopicConfig: t.TopicConfig})
+	detail := command.TopicConfigDetail{TopicConfig: t.TopicConfig}
+	if t.mapping != nil && h.Logical != nil && *h.Logical {
+		detail.Mapping = t.mapping.Detail()
+	}
+	answer(req, &detail)
 }
 
 // systemTopics serves GET_SYSTEM_TOPIC_LIST_FROM_BROKER.
@@ -219,8 +223,9 @@ func (b *Broker) allTopics(req *wire.Frame) {
 	if p, ok := b.pageOf(h.Seq, h.DataVersion, h.Max, version); ok {
 		table = part(table, p)
 	}
+	details, mappingVersion := b.topics.mappings.details(table)
 	answerWith(req.Call(), &command.AllTopicConfigResponse{Total: int32(total)},
-		&command.TopicConfigWrapper{DataVersion: version, MappingDataVersion: command.DataVersion{Timestamp: version.Timestamp}, Topics: table})
+		&command.TopicConfigWrapper{DataVersion: version, MappingDataVersion: mappingVersion, Topics: table, MappingDetails: details})
 }
 
 // page is a part of a table in the order of its keys.

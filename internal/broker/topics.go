@@ -11,6 +11,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/static"
 	"github.com/skuamq/skua/internal/store"
 )
 
@@ -27,8 +28,9 @@ type topic struct {
 	queues   []atomic.Pointer[store.Queue]
 	store    *store.Store
 	counters *topicStats
-	keyed    bool // messages need a key: of those with the same one the last is kept
-	batched  bool // its queues are of the kind that stores batches whole
+	mapping  *static.Mapping // of its logical queues, if the topic is static; else nil
+	keyed    bool            // messages need a key: of those with the same one the last is kept
+	batched  bool            // its queues are of the kind that stores batches whole
 }
 
 // queue returns a queue of the topic; id must be between 0 and below the number of queues.
@@ -48,8 +50,9 @@ func (t *topic) queue(id int32) *store.Queue {
 // topics are the topics of a broker, and topics.json. It is safe for concurrent use.
 type topics struct {
 	changeFile
-	store *store.Store
-	stats *stats
+	store    *store.Store
+	stats    *stats
+	mappings *mappings // of static topics; nil until attach
 
 	mu    sync.RWMutex
 	table map[string]*topic        // guarded by mu
@@ -106,6 +109,7 @@ func (ts *topics) newTopic(c command.TopicConfig) *topic {
 		queues:      make([]atomic.Pointer[store.Queue], max(c.ReadQueues, c.WriteQueues)),
 		store:       ts.store,
 		counters:    ts.stats.topic([]byte(c.Name)),
+		mapping:     ts.mappings.find(c.Name),
 		keyed:       c.Attributes[attrCleanupPolicy] == cleanupCompaction,
 		batched:     c.Attributes[attrQueueType] == queueBatch,
 	}
@@ -219,6 +223,11 @@ func (ts *topics) drop(name string, clean func(had bool) error) (had bool, err e
 	defer ts.change.Unlock()
 	if ts.find(name) == nil {
 		return false, clean(false)
+	}
+	if ts.mappings != nil { // before the topic, so that one of the name that is made later does not have it
+		if err := ts.mappings.drop(name); err != nil {
+			return false, err
+		}
 	}
 	if err := ts.saveLocked(&topicChange{Drop: name}); err != nil {
 		return false, err
