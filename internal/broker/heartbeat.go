@@ -2,12 +2,13 @@ package broker
 
 import (
 	"log/slog"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/static"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -164,11 +165,18 @@ func (b *Broker) lockBatch(f *wire.Frame) {
 		refuse(f, command.StatusInvalidParameter, "consumerGroup %q or clientId %q is missing", body.Group, body.ClientID)
 		return
 	}
-	mine := slices.DeleteFunc(queuesOf(body.Queues), func(q skua.Queue) bool { return !b.has(q) })
+	mine := make([]skua.Queue, 0, len(body.Queues))
+	names := make(map[skua.Queue]command.MessageQueue, len(body.Queues)) // as the client knows them
+	for _, mq := range body.Queues {
+		if q := b.lockable(mq.Queue()); b.has(mq.Queue()) {
+			mine = append(mine, q)
+			names[q] = mq
+		}
+	}
 	got := b.locks.acquire(body.Group, body.ClientID, mine, b.now())
 	out := command.LockBatchResponse{Locked: make([]command.MessageQueue, len(got))}
 	for i, q := range got {
-		out.Locked[i] = command.QueueOf(q)
+		out.Locked[i] = names[q]
 	}
 	answer(f, out)
 }
@@ -179,22 +187,32 @@ func (b *Broker) unlockBatch(f *wire.Frame) {
 	if !decodeBody(f, &body) {
 		return
 	}
-	b.locks.release(body.Group, body.ClientID, queuesOf(body.Queues))
+	queues := make([]skua.Queue, len(body.Queues))
+	for i, mq := range body.Queues {
+		queues[i] = b.lockable(mq.Queue())
+	}
+	b.locks.release(body.Group, body.ClientID, queues)
 	succeed(f, nil, nil)
 }
 
-// has reports whether the broker has a queue.
+// has reports whether the broker has a queue or, of a logical one, leads it.
 func (b *Broker) has(q skua.Queue) bool {
 	t := b.topics.find(q.Topic)
-	return t != nil && q.Broker == b.Name() && q.ID >= 0 && int(q.ID) < len(t.queues)
+	switch {
+	case t == nil:
+		return false
+	case strings.HasPrefix(q.Broker, skua.LogicalBrokerPrefix):
+		return t.led(q.ID) != nil && q.Broker == static.MockBroker(t.mapping.Detail().Scope)
+	}
+	return q.Broker == b.Name() && q.ID >= 0 && int(q.ID) < len(t.queues)
 }
 
-func queuesOf(mqs []command.MessageQueue) []skua.Queue {
-	qs := make([]skua.Queue, len(mqs))
-	for i, mq := range mqs {
-		qs[i] = mq.Queue()
+// lockable is the name under which a queue is locked: that of a logical queue has this broker in it, like all others.
+func (b *Broker) lockable(q skua.Queue) skua.Queue {
+	if strings.HasPrefix(q.Broker, skua.LogicalBrokerPrefix) {
+		q.Broker = b.Name()
 	}
-	return qs
+	return q
 }
 
 // tell logs findings.

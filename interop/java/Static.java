@@ -1,0 +1,63 @@
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Files;
+import java.nio.file.Path;
+import java.util.List;
+import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
+import org.apache.rocketmq.client.consumer.listener.ConsumeOrderlyStatus;
+import org.apache.rocketmq.client.consumer.listener.MessageListenerOrderly;
+import org.apache.rocketmq.client.producer.DefaultMQProducer;
+import org.apache.rocketmq.client.producer.SendResult;
+import org.apache.rocketmq.common.consumer.ConsumeFromWhere;
+import org.apache.rocketmq.common.message.Message;
+import org.apache.rocketmq.common.message.MessageExt;
+import org.apache.rocketmq.common.message.MessageQueue;
+
+/**
+ * A producer and an ordered consumer of a static topic: Static NAMES TOPIC GROUP STOP. Each queue gets messages that are numbered, one
+ * after the other, until there is a file STOP; one that cannot be sent is sent again. It prints "sent QUEUE NUMBER OFFSET" and
+ * "got QUEUE NUMBER OFFSET", and "stopped" when nothing is sent any more.
+ */
+public class Static {
+    public static void main(String[] args) throws Exception {
+        DefaultMQPushConsumer c = new DefaultMQPushConsumer(args[2]);
+        c.setNamesrvAddr(args[0]);
+        c.setPollNameServerInterval(1000);
+        c.setInstanceName("consumer");
+        c.setConsumeFromWhere(ConsumeFromWhere.CONSUME_FROM_FIRST_OFFSET);
+        c.setPersistConsumerOffsetInterval(1000);
+        c.subscribe(args[1], "*");
+        c.registerMessageListener((MessageListenerOrderly) (messages, context) -> {
+            for (MessageExt m : messages) {
+                System.out.println("got " + m.getQueueId() + " " + new String(m.getBody(), StandardCharsets.UTF_8) + " " + m.getQueueOffset());
+            }
+            return ConsumeOrderlyStatus.SUCCESS;
+        });
+        DefaultMQProducer p = new DefaultMQProducer("StaticProducers");
+        p.setNamesrvAddr(args[0]);
+        p.setPollNameServerInterval(1000);
+        p.setInstanceName("producer");
+        p.setRetryTimesWhenSendFailed(0);
+        p.start();
+        List<MessageQueue> queues = p.fetchPublishMessageQueues(args[1]);
+        System.out.println("queues " + queues);
+        c.start();
+        for (int n = 0; !Files.exists(Path.of(args[3])); n++) {
+            for (MessageQueue q : queues) {
+                Message m = new Message(args[1], Integer.toString(n).getBytes(StandardCharsets.UTF_8));
+                for (;;) {
+                    try {
+                        SendResult r = p.send(m, q);
+                        System.out.println("sent " + r.getMessageQueue().getQueueId() + " " + n + " " + r.getQueueOffset());
+                        break;
+                    } catch (Exception e) {
+                        System.out.println("failed " + q.getQueueId() + " " + n + " " + e.getMessage());
+                        Thread.sleep(200);
+                    }
+                }
+            }
+            Thread.sleep(5);
+        }
+        System.out.println("stopped");
+        Thread.sleep(Long.MAX_VALUE);
+    }
+}

@@ -1,0 +1,163 @@
+package interop
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/skuamq/skua/interop/cluster"
+	"github.com/skuamq/skua/interop/java"
+	"github.com/skuamq/skua/interop/process"
+)
+
+// The queues of a static topic move from broker to broker, back, and on, by Java's tools, while Java's client sends and
+// consumes in order. Nothing is lost and the order holds. The brokers are of both sides, in all mixtures.
+func TestStaticTopicMoves(t *testing.T) {
+	for _, sides := range [][2]cluster.Side{{cluster.Skua, cluster.Skua}, {cluster.Java, cluster.Skua}, {cluster.Skua, cluster.Java}} {
+		t.Run(fmt.Sprintf("from %s to %s", sides[0], sides[1]), func(t *testing.T) {
+			t.Parallel()
+			if !needSkua() {
+				t.Skip("asked for Java alone")
+			}
+			testStaticMoves(t, sides[0], sides[1])
+		})
+	}
+}
+
+// Java alone: what the test would like to see is what Java does.
+func TestStaticTopicMovesInJava(t *testing.T) {
+	t.Parallel()
+	if needSkua() {
+		t.Skip("asked for Skua")
+	}
+	testStaticMoves(t, cluster.Java, cluster.Java)
+}
+
+func testStaticMoves(t *testing.T, from, to cluster.Side) {
+	ctx := context.Background()
+	h := cluster.Host{Dir: t.TempDir(), Binary: *binary}
+	names, err := h.NameServer(ctx, cluster.Side(*namesSide))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { names.Kill() })
+	var brokers [2]*cluster.Server
+	for i, side := range []cluster.Side{from, to} {
+		if brokers[i], err = h.Broker(ctx, side, fmt.Sprintf("broker-%c", 'a'+i), names.Addr); err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { brokers[i].Kill() })
+	}
+	a := admin{t, names.Addr}
+	a.until("clusterList", `(?s)broker-a +0 .*broker-b +0 `)
+	a.expect("updateStaticTopic -t Moved -qn 2 -b broker-a", "The new mapping data is written to file")
+	a.until("topicRoute -t Moved", `"topicQueueMappingByBroker"`)
+
+	stop := filepath.Join(t.TempDir(), "stop")
+	argv, err := java.Static(t.TempDir(), names.Addr, "Moved", "Movers", stop)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client, err := process.Start("Static", t.TempDir(), nil, argv...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(client.Kill)
+	more := func(what string) {
+		t.Helper()
+		before := staticEnds(client.Output())
+		if err := client.Until(within(t), "messages "+what, func() bool {
+			now := staticEnds(client.Output())
+			return now.got[0] >= before.got[0]+50 && now.got[1] >= before.got[1]+50
+		}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	move := func(to string) {
+		t.Helper()
+		if out := a.expect("remappingStaticTopic -t Moved -b " + to); strings.Contains(out, "xception") {
+			t.Fatal(out)
+		}
+		more("after the move to " + to)
+	}
+	more("before a move")
+	move("broker-b")
+	move("broker-a")
+	// A broker that is killed knows its queues when it is back.
+	for _, b := range brokers {
+		b.Kill()
+		if err := b.Start(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+	more("after the brokers were killed")
+	move("broker-b")
+	if err := os.WriteFile(stop, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.WaitFor(within(t), "stopped\n"); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, 60*time.Second, "all messages", func() bool { s := staticEnds(client.Output()); return s.got == s.sent })
+	checkOrder(t, client.Output())
+	a.expect("topicStatus -t Moved", `__syslo__global__ +0 +\d+ +[23]\d\d\d\d `, `__syslo__global__ +1 +\d+ +[23]\d\d\d\d `)
+	a.expect("deleteTopic -c DefaultCluster -t Moved", `delete topic \[Moved\] from cluster \[DefaultCluster\] success`)
+}
+
+// progress is the number behind that of the last message of each queue that was sent, and that came.
+type staticProgress struct{ sent, got [2]int }
+
+func staticEnds(output string) (p staticProgress) {
+	eachStatic(output, func(what string, queue, number, _ int) {
+		switch what {
+		case "sent":
+			p.sent[queue] = max(p.sent[queue], number+1)
+		case "got":
+			p.got[queue] = max(p.got[queue], number+1)
+		}
+	})
+	return p
+}
+
+func eachStatic(output string, f func(what string, queue, number, offset int)) {
+	for line := range strings.Lines(output) {
+		var what string
+		var queue, number, offset int
+		if n, _ := fmt.Sscanf(line, "%s %d %d %d", &what, &queue, &number, &offset); n == 4 && queue < 2 {
+			f(what, queue, number, offset)
+		}
+	}
+}
+
+// checkOrder checks that the messages of each queue came in order and without a gap. Those that come again, as after a
+// restart, come in a run that begins again earlier.
+func checkOrder(t *testing.T, output string) {
+	t.Helper()
+	var next, again [2]int
+	offsets := [2]map[int]int{{}, {}}
+	eachStatic(output, func(what string, queue, number, offset int) {
+		if what == "sent" && offset >= 0 {
+			offsets[queue][number] = offset
+		}
+	})
+	eachStatic(output, func(what string, queue, number, offset int) {
+		if what != "got" {
+			return
+		}
+		switch {
+		case number > next[queue]:
+			t.Errorf("queue %d: message %d came after %d", queue, number, next[queue]-1)
+		case number < next[queue]:
+			again[queue]++
+		}
+		next[queue] = number + 1
+		if want, ok := offsets[queue][number]; ok && want != offset && again[queue] == 0 {
+			t.Errorf("queue %d: message %d came at offset %d, was sent to %d", queue, number, offset, want)
+		}
+	})
+	t.Logf("%v messages came, %v of them again", next, again)
+}
