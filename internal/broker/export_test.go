@@ -20,3 +20,6 @@ func (b *Broker) Scan(now time.Time) { b.scanClients(now) }
 
 // GatherBroadcasts looks after offsets of broadcasting groups, as the broker does at intervals.
 func (b *Broker) GatherBroadcasts(now time.Time) { b.gatherBroadcasts(now) }
+
+// SweepMappings looks for what is of no use in mappings of static topics, as the broker does at intervals.
+func (b *Broker) SweepMappings(now time.Time) { b.sweepMappings(now) }
