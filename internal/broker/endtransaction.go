@@ -238,7 +238,10 @@ func (e *ending) deliver(topic []byte, queue int32) (store.Receipt, error) {
 		return store.Receipt{}, err
 	}
 	e.list = append(e.list[:0], m)
-	if t := e.t.b.topics.get(topic); t != nil && int(queue) < len(t.queues) || d != (delay{}) {
+	t := e.t.b.topics.get(topic)
+	queue = t.home(queue)
+	m.QueueID = queue
+	if t != nil && int(queue) < len(t.queues) || d != (delay{}) {
 		return e.t.b.put(t, e.list, d, &e.parked)
 	}
 	// The topic was deleted meanwhile, or has fewer queues.

@@ -40,8 +40,19 @@ func (b *Broker) put(t *topic, ms []*record.Message, d delay, scratch *[]byte) (
 	return r, nil
 }
 
-// storeCopy stores a message that leaves a topic of the broker's, in which it has waited, where it belongs.
-func storeCopy(s *store.Store, st *stats, m *record.Message) (store.Receipt, error) {
+// home is the queue to which a message of t goes that has waited; t may be nil.
+func (t *topic) home(queue int32) int32 {
+	if t == nil || t.mapping == nil {
+		return queue
+	}
+	return t.mapping.Home(queue)
+}
+
+// storeCopy stores a message that leaves a topic of the broker's, in which it has waited, where it belongs. topics may be nil.
+func storeCopy(s *store.Store, topics *topics, st *stats, m *record.Message) (store.Receipt, error) {
+	if topics != nil {
+		m.QueueID = topics.get(m.Topic).home(m.QueueID)
+	}
 	r, err := s.Append(s.Queue(string(m.Topic), m.QueueID), m)
 	if err != nil {
 		st.refused(1)

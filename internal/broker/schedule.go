@@ -33,6 +33,7 @@ import (
 type schedule struct {
 	levels delayLevels
 	store  *store.Store
+	topics *topics // for static ones; may be nil
 	stats  *stats
 	log    *slog.Logger
 	now    func() time.Time
@@ -270,7 +271,7 @@ func (s *schedule) deliver(m *record.Message) error {
 		return nil
 	}
 	m.Topic, m.QueueID, m.PreparedOffset = topic, queue, 0
-	r, err := storeCopy(s.store, s.stats, m)
+	r, err := storeCopy(s.store, s.topics, s.stats, m)
 	if err != nil {
 		return err
 	}
@@ -352,6 +353,7 @@ func (b *Broker) openSchedule(levels delayLevels) error {
 		}
 	}
 	b.schedule = newSchedule(levels, offsets, b.store, b.stats, b.log)
+	b.schedule.topics = b.topics
 	b.schedule.mark = mark
 	b.schedule.save = func(offsets map[int32]skua.QueueOffset) error {
 		saved.Offsets, saved.DataVersion = offsets, saved.DataVersion.Next(b.now().UnixMilli())

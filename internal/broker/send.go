@@ -221,7 +221,10 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	}
 	s.header.QueueID, s.header.QueueOffset = h.QueueID, int64(r.QueueOffset)
 	if s.logical != nil {
-		s.header.QueueID, s.header.QueueOffset = s.logical.ID, s.logical.Leader().Given(s.header.QueueOffset)
+		s.header.QueueID = s.logical.ID
+		if s.real == nil { // that of a half message comes back with its end, and is compared
+			s.header.QueueOffset = s.logical.Leader().Given(s.header.QueueOffset)
+		}
 	}
 	for i, m := range s.list {
 		if i > 0 {

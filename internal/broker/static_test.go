@@ -559,3 +559,46 @@ func gensOf(c *couple, at string, id int32) []command.MappingItem {
 	d := ask[command.TopicConfigDetail](c.doors[at].peer, command.GetTopicConfig, &command.TopicConfigHeader{Topic: "T", Logical: &yes}, nil)
 	return d.Mapping.Hosted[id]
 }
+
+// Messages that wait while their queue moves away are delivered to one that is still read; the ends of transactions find their
+// halves.
+func TestWaitingMessagesOfAMovedQueue(t *testing.T) {
+	c := openCouple(t, "messageDelayLevel", "1s 1h")
+	c.create("a", 2)
+	p := c.doors["a"].peer
+	c.move(0, "a", "b", 10000)
+	c.move(0, "b", "a", 20000)
+	send := func(id int32, body string, properties ...string) command.SendResponse {
+		t.Helper()
+		h := toQueue(id)
+		for i := 0; i < len(properties); i += 2 {
+			h.Properties = record.AppendProperty(h.Properties, properties[i], properties[i+1])
+		}
+		if slices.Contains(properties, skua.PropTransactionPrepared) {
+			h.SysFlag = record.FlagTransactionPrepared
+		}
+		var r command.SendResponse
+		answer := p.must(command.SendMessageV2, h, []byte(body))
+		if err := command.Decode(answer.Ext, &r); err != nil {
+			t.Fatal(err)
+		}
+		r.MsgID, r.TransactionID = slices.Clone(r.MsgID), slices.Clone(r.TransactionID)
+		return r
+	}
+	send(0, "delayed", skua.PropDelayLevel, "1")
+	half := send(0, "half", skua.PropTransactionPrepared, "true", skua.PropProducerGroup, "P")
+	if half.QueueOffset != 0 || half.QueueID != 0 {
+		t.Errorf("half message at %d of queue %d", half.QueueOffset, half.QueueID)
+	}
+	c.move(0, "a", "b", 30000)
+	_, off, err := record.ParseOffsetID(string(half.MsgID))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p.must(command.EndTransaction, &command.EndTransactionHeader{ProducerGroup: []byte("P"), HalfOffset: skua.QueueOffset(half.QueueOffset),
+		CommitLogOffset: off, Outcome: command.OutcomeCommit, MsgID: half.TransactionID, TransactionID: half.TransactionID}, nil)
+	until(t, "both messages in the queue that has stayed", func() bool {
+		got := c.pulled("a", 1, 0)
+		return strings.Contains(got, ":delayed") && strings.Contains(got, ":half")
+	})
+}

@@ -66,12 +66,13 @@ func (it *Item) delta() int64 { return it.LogicOffset - it.StartOffset }
 type Mapping struct {
 	detail command.TopicMappingDetail
 	queues map[int32]*Queue
-	led    []*Queue // in order
+	led    []*Queue       // in order
+	grows  map[int32]bool // the queues of the broker that are written to
 }
 
 // New makes a mapping of what Accept has let pass, or of what was saved. It keeps d, which must not change any more.
 func New(d command.TopicMappingDetail) *Mapping {
-	m := &Mapping{detail: d, queues: make(map[int32]*Queue, len(d.Hosted))}
+	m := &Mapping{detail: d, queues: make(map[int32]*Queue, len(d.Hosted)), grows: map[int32]bool{}}
 	for _, id := range slices.Sorted(maps.Keys(d.Hosted)) {
 		if len(d.Hosted[id]) == 0 {
 			continue
@@ -84,6 +85,7 @@ func New(d command.TopicMappingDetail) *Mapping {
 		if q.Leader().Broker == d.Broker {
 			q.leads = true
 			m.led = append(m.led, q)
+			m.grows[q.Leader().QueueID] = true
 		}
 	}
 	return m
@@ -108,9 +110,14 @@ func (m *Mapping) Queue(id int32) *Queue { return m.queues[id] }
 // Led returns the logical queues that the broker leads, in order. The slice must not be changed.
 func (m *Mapping) Led() []*Queue { return m.led }
 
-// Leads reports whether a queue of the broker is the last stretch of a logical queue, so that it may grow.
-func (m *Mapping) Leads(physical int32) bool {
-	return slices.ContainsFunc(m.led, func(q *Queue) bool { return q.Leader().QueueID == physical })
+// Home is the queue of the broker to which a message goes that has waited while queues were moved: the one that it was meant
+// for, or the last stretch of another logical queue, if readers may have left that one for good. If the broker leads no queue
+// any more it is the one that it was meant for.
+func (m *Mapping) Home(physical int32) int32 {
+	if m.grows[physical] || len(m.led) == 0 {
+		return physical
+	}
+	return m.led[int(uint32(physical))%len(m.led)].Leader().QueueID
 }
 
 // Queue is a logical queue. It does not change.

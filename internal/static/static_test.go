@@ -132,7 +132,7 @@ func TestForce(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(m.Led()) != 1 || m.Led()[0].ID != 1 || m.Queue(0).Leads() || !m.Leads(1) || m.Leads(0) {
+	if len(m.Led()) != 1 || m.Led()[0].ID != 1 || m.Queue(0).Leads() || m.Home(1) != 1 || m.Home(0) != 1 {
 		t.Errorf("leads %v", m.Info().CurrIDs)
 	}
 	if len(d.Hosted) != 1 {
@@ -178,6 +178,9 @@ func TestLookUps(t *testing.T) {
 	}
 	if q := m.Queue(2); q.At(0) != nil || q.First() != nil || q.Last() != nil || q.Leads() {
 		t.Error("a stretch without a place was found")
+	}
+	if m.Home(0) != 2 || m.Home(2) != 2 || New(detail(1, 1)).Home(5) != 5 {
+		t.Error("messages that have waited go to the wrong queue")
 	}
 	if !q.Leads() || q.Leader().QueueID != 2 || q.Last().Gen != 3 || q.Plain() || fmt.Sprint(m.Info().CurrIDs) != "map[0:2]" {
 		t.Errorf("%+v", q)
