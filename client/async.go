@@ -47,7 +47,7 @@ func (p *Producer) launch(ctx context.Context, x *parcel, done func(Sent, error)
 	start := time.Now()
 	conn, err := p.c.conn(ctx, addr)
 	if err != nil {
-		p.retryAsync(ctx, x, addr, queue.Broker, start, err, done)
+		p.retryAsync(ctx, x, addr, p.c.homeOf(queue), start, err, done)
 		return nil
 	}
 	timeout := p.o.SendTimeout
@@ -59,10 +59,11 @@ func (p *Producer) launch(ctx context.Context, x *parcel, done func(Sent, error)
 		if err == nil {
 			sent, err = x.answer(f, queue, addr)
 		}
-		p.faults.note(queue.Broker, time.Since(start), err != nil)
+		home := p.c.homeOf(queue)
+		p.faults.note(home, time.Since(start), err != nil)
 		p.noteSent(x, sent, addr, start, err)
 		if err != nil && p.again(x, err) {
-			p.retryAsync(ctx, x, addr, queue.Broker, start, err, done)
+			p.retryAsync(ctx, x, addr, home, start, err, done)
 			return
 		}
 		p.finish(x, sent, err, done)

@@ -21,14 +21,14 @@ func (p *Producer) choose(r *route, x *parcel, avoid string) skua.Queue {
 	n, first := len(r.write), int(p.turn.Add(1)%uint32(len(r.write)))
 	if x.near != "" && x.near != avoid {
 		for i := range n {
-			if q := r.write[(first+i)%n]; q.Broker == x.near {
+			if q := r.write[(first+i)%n]; r.home(q) == x.near {
 				return q
 			}
 		}
 	}
 	for i := range n {
 		q := r.write[(first+i)%n]
-		if q.Broker != avoid && (!p.o.AvoidSlowBrokers || p.faults.usable(q.Broker, time.Now())) {
+		if home := r.home(q); home != avoid && (!p.o.AvoidSlowBrokers || p.faults.usable(home, time.Now())) {
 			return q
 		}
 	}

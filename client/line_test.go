@@ -148,7 +148,7 @@ func TestUnwrapBatch(t *testing.T) {
 	}
 	rec := record.Append(nil, &record.Message{Topic: []byte("t"), QueueOffset: 7, SysFlag: record.FlagInnerBatch | record.FlagNeedUnwrap, Body: body,
 		Properties: []byte("INNER_NUM\x015\x02")})
-	got, err := l.decode(rec, 8)
+	got, err := l.decode(rec, 8, 0)
 	if err != nil || len(got) != 3 {
 		t.Fatalf("%d messages, %v", len(got), err)
 	}
@@ -158,7 +158,7 @@ func TestUnwrapBatch(t *testing.T) {
 		}
 	}
 	rec = record.Append(nil, &record.Message{Topic: []byte("t"), SysFlag: record.FlagInnerBatch, Body: []byte("garbage")})
-	if _, err := l.decode(rec, 0); err == nil {
+	if _, err := l.decode(rec, 0, 0); err == nil {
 		t.Error("a batch of garbage is taken")
 	}
 }

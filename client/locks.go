@@ -11,10 +11,11 @@ import (
 )
 
 // byBroker sorts queues by the broker that holds them.
-func byBroker(queues []skua.Queue) map[string][]skua.Queue {
+func (c *Client) byBroker(queues []skua.Queue) map[string][]skua.Queue {
 	sorted := map[string][]skua.Queue{}
 	for _, q := range queues {
-		sorted[q.Broker] = append(sorted[q.Broker], q)
+		home := c.homeOf(q)
+		sorted[home] = append(sorted[home], q)
 	}
 	return sorted
 }
@@ -39,7 +40,7 @@ func (m *member) askLocks(ctx context.Context, code command.Code, queues []skua.
 // lock returns those of queues that this member may consume in order now.
 func (m *member) lock(ctx context.Context, queues []skua.Queue) []skua.Queue {
 	var locked []skua.Queue
-	for _, some := range byBroker(queues) {
+	for _, some := range m.c.byBroker(queues) {
 		got, err := m.lockOn(ctx, some)
 		if err != nil {
 			m.c.log.Warn("queues could not be locked", "group", m.group, "broker", some[0].Broker, "error", err)
@@ -75,7 +76,7 @@ func (m *member) renewLocks(ctx context.Context) {
 		lines[l.queue] = l
 		queues = append(queues, l.queue)
 	}
-	for broker, some := range byBroker(queues) {
+	for broker, some := range m.c.byBroker(queues) {
 		asked := time.Now()
 		got, err := m.lockOn(ctx, some)
 		if err != nil {
@@ -108,7 +109,7 @@ func (m *member) unlock(ctx context.Context, lines []*line) {
 	for _, l := range lines {
 		queues = append(queues, l.queue)
 	}
-	for broker, some := range byBroker(queues) {
+	for broker, some := range m.c.byBroker(queues) {
 		if _, err := m.askLocks(ctx, command.UnlockBatchMQ, some); err != nil {
 			m.c.log.Warn("queues could not be unlocked; the broker does it in a minute", "group", m.group, "broker", broker, "error", err)
 		}

@@ -40,12 +40,8 @@ func (c *Client) askOffset(ctx context.Context, code command.Code, q skua.Queue,
 	ctx, cancel := c.within(ctx)
 	defer cancel()
 	op := fmt.Sprintf("%v of %s queue %d on %s", code, q.Topic, q.ID, q.Broker)
-	addr, err := c.masterOf(ctx, q)
-	if err != nil {
-		return 0, err
-	}
 	h.Topic, h.QueueID, h.HasQueueID = []byte(q.Topic), q.ID, true
-	f, err := c.call(ctx, op, addr, &wire.Request{Code: code, Header: &h})
+	addr, f, err := c.askHome(ctx, op, q, &wire.Request{Code: code, Header: &h})
 	if err != nil {
 		return 0, err
 	}
@@ -56,18 +52,36 @@ func (c *Client) askOffset(ctx context.Context, code command.Code, q skua.Queue,
 	return skua.QueueOffset(r.Offset), nil
 }
 
+// askHome sends a request about a queue to the broker that has it, which may be another one since the route was asked for.
+func (c *Client) askHome(ctx context.Context, op string, q skua.Queue, r *wire.Request) (addr string, f *wire.Frame, err error) {
+	if addr, err = c.masterOf(ctx, q); err != nil {
+		return "", nil, err
+	}
+	if f, err = c.call(ctx, op, addr, r); codeOf(err) != command.StatusNotLeaderForQueue {
+		return addr, f, err
+	}
+	if _, e := c.fetchRoute(ctx, q.Topic); e != nil {
+		return addr, nil, err
+	}
+	if addr, err = c.masterOf(ctx, q); err != nil {
+		return "", nil, err
+	}
+	f, err = c.call(ctx, op, addr, r)
+	return addr, f, err
+}
+
 // masterOf returns the address of the broker that holds q, or of a slave if it has no master.
 func (c *Client) masterOf(ctx context.Context, q skua.Queue) (string, error) {
 	r := c.routes.topic(q.Topic).current.Load()
-	if r == nil || r.brokers[q.Broker] == nil {
+	if r == nil || r.brokers[r.home(q)] == nil {
 		var err error
 		if r, err = c.fetchRoute(ctx, q.Topic); err != nil {
 			return "", err
 		}
 	}
-	addr, ok := r.addr(q.Broker, skua.Master)
+	addr, ok := r.addr(r.home(q), skua.Master)
 	if !ok {
-		return "", fmt.Errorf("client: broker %q is not in the route of topic %s", q.Broker, q.Topic)
+		return "", fmt.Errorf("client: broker %q is not in the route of topic %s", r.home(q), q.Topic)
 	}
 	return addr, nil
 }

@@ -234,9 +234,9 @@ func (p *Producer) destination(ctx context.Context, x *parcel, avoid string) (sk
 		}
 	}
 	queue := p.choose(r, x, avoid)
-	addr, ok := r.master(queue.Broker)
+	addr, ok := r.master(r.home(queue))
 	if !ok {
-		return queue, "", fmt.Errorf("client: topic %s: broker %q of the chosen queue has no master in the route", x.topic, queue.Broker)
+		return queue, "", fmt.Errorf("client: topic %s: broker %q of the chosen queue has no master in the route", x.topic, r.home(queue))
 	}
 	return queue, addr, nil
 }
@@ -261,7 +261,8 @@ func (p *Producer) deliver(ctx context.Context, x *parcel, failed *FailedError, 
 		}
 		start := time.Now()
 		sent, err := p.attempt(ctx, x, queue, addr)
-		p.faults.note(queue.Broker, time.Since(start), err != nil)
+		home := p.c.homeOf(queue)
+		p.faults.note(home, time.Since(start), err != nil)
 		p.noteSent(x, sent, addr, start, err)
 		if err == nil || !p.again(x, err) {
 			return sent, err
@@ -272,7 +273,7 @@ func (p *Producer) deliver(ctx context.Context, x *parcel, failed *FailedError, 
 			return nil, failed
 		}
 		p.reroute(ctx, x, addr, err)
-		avoid = queue.Broker
+		avoid = home
 	}
 }
 
@@ -292,7 +293,7 @@ func (p *Producer) attempt(ctx context.Context, x *parcel, queue skua.Queue, add
 }
 
 // retryable reports whether another attempt may succeed: after network trouble, and after the refusals that Java's
-// clients try again.
+// clients try again. A logical queue that has moved is there where the new route says.
 func retryable(err error) bool {
 	var e *Error
 	if !errors.As(err, &e) {
@@ -300,7 +301,8 @@ func retryable(err error) bool {
 	}
 	switch command.Status(e.Code) {
 	case command.StatusTopicNotExist, command.StatusServiceNotAvailable, command.StatusSystemError, command.StatusSystemBusy,
-		command.StatusNoPermission, command.StatusNoBuyerID, command.StatusNotInCurrentUnit, command.StatusGoAway:
+		command.StatusNoPermission, command.StatusNoBuyerID, command.StatusNotInCurrentUnit, command.StatusGoAway,
+		command.StatusNotLeaderForQueue:
 		return true
 	}
 	return false
@@ -311,7 +313,8 @@ func retryable(err error) bool {
 func (p *Producer) reroute(ctx context.Context, x *parcel, addr string, err error) {
 	ctx, cancel := p.within(ctx)
 	defer cancel()
-	if code := codeOf(err); code == 0 || code == command.StatusTopicNotExist || code == command.StatusNoPermission || code == command.StatusGoAway {
+	switch codeOf(err) {
+	case 0, command.StatusTopicNotExist, command.StatusNoPermission, command.StatusGoAway, command.StatusNotLeaderForQueue:
 		_, _ = p.c.fetchWriteRoute(ctx, x.topic) // in vain if name servers are down: then the old route has to do
 	}
 	r := p.c.routes.topic(x.topic).current.Load()

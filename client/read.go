@@ -85,9 +85,9 @@ func (l *line) connect(from skua.BrokerID) (*wire.Conn, string, error) {
 	if r == nil {
 		return nil, "", fmt.Errorf("topic %s has no route", l.queue.Topic)
 	}
-	addr, ok := r.addr(l.queue.Broker, from)
+	addr, ok := r.addr(r.home(l.queue), from)
 	if !ok {
-		return nil, "", fmt.Errorf("broker %s is not in the route of topic %s", l.queue.Broker, l.queue.Topic)
+		return nil, "", fmt.Errorf("broker %s is not in the route of topic %s", r.home(l.queue), l.queue.Topic)
 	}
 	conn, err := c.conn(ctx, addr)
 	return conn, addr, err
@@ -161,7 +161,7 @@ func (l *line) advance(epoch int, next skua.QueueOffset, from skua.BrokerID) {
 // arrived files the messages of an answer and goes on pulling.
 func (l *line) arrived(epoch int, a *answer) {
 	m := l.m
-	messages, err := l.decode(a.body, skua.QueueOffset(a.asked))
+	messages, err := l.decode(a.body, skua.QueueOffset(a.asked), skua.QueueOffset(a.header.OffsetDelta))
 	if err != nil {
 		l.failed(epoch, fmt.Errorf("%s sent what is no message: %w", a.addr, err), m.c.o.pullError)
 		return
@@ -242,8 +242,9 @@ func (l *line) later(epoch int, pause time.Duration) {
 }
 
 // decode reads the records of an answer, and leaves out what the subscription does not want. from is the offset that was
-// asked for; a record that is a batch may begin before it.
-func (l *line) decode(body []byte, from skua.QueueOffset) ([]*Received, error) {
+// asked for; a record that is a batch may begin before it. delta is added to the offsets in the records, which are those of
+// the broker's queue.
+func (l *line) decode(body []byte, from, delta skua.QueueOffset) ([]*Received, error) {
 	messages := make([]*Received, 0, l.m.limits.batch)
 	for len(body) > 0 {
 		r, n, err := record.Decode(body)
@@ -252,6 +253,7 @@ func (l *line) decode(body []byte, from skua.QueueOffset) ([]*Received, error) {
 		}
 		body = body[n:]
 		m := newReceived(&r, l.queue)
+		m.Offset += delta
 		if m.SysFlag&compressedFlag != 0 {
 			inflate(l.m.c.log, m)
 		}

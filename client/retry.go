@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -143,7 +144,7 @@ func (p *PushConsumer) sendBack(msg *Received, level int) error {
 		return err
 	}
 	const op = "sending a message back"
-	if msg.inner {
+	if msg.inner || strings.HasPrefix(msg.Queue.Broker, skua.LogicalBrokerPrefix) {
 		_, err = p.m.c.call(ctx, op, addr, p.retryCopy(msg, level))
 		return err
 	}
@@ -160,7 +161,7 @@ func (p *PushConsumer) sendBack(msg *Received, level int) error {
 }
 
 // retryCopy sends a message to the retry topic as a new one. It is for those of a batch that is stored in one record, which
-// the broker could only copy as a whole. The broker makes a dead letter of it if it failed more often than it may.
+// the broker could only copy as a whole, and for those of a logical queue, which may lie on another broker. The broker makes a dead letter of it if it failed more often than it may.
 func (p *PushConsumer) retryCopy(msg *Received, level int) *wire.Request {
 	properties := msg.Properties()
 	if properties[skua.PropRetryTopic] == "" {

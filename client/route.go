@@ -17,6 +17,7 @@ import (
 	"github.com/skuamq/skua/internal/assign"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/static"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -28,6 +29,7 @@ type route struct {
 	read     []skua.Queue
 	brokers  map[string]map[skua.BrokerID]string // by name
 	clusters []string                            // of the brokers
+	owners   map[skua.Queue]string               // of a static topic: the broker that leads each of its logical queues
 }
 
 // newRoute digests what a name server said about topic.
@@ -38,6 +40,14 @@ func newRoute(topic string, d *command.TopicRoute) *route {
 		if !slices.Contains(r.clusters, b.Cluster) {
 			r.clusters = append(r.clusters, b.Cluster)
 		}
+	}
+	if len(d.Mappings) > 0 {
+		// All queues, also those that nobody leads now: what a sharding key comes to must not change.
+		r.owners = static.Owners(topic, d.Mappings)
+		r.write = slices.Collect(maps.Keys(r.owners))
+		assign.SortQueues(r.write)
+		r.read = r.write
+		return r
 	}
 	for _, q := range d.Queues {
 		_, master := r.master(q.BrokerName)
@@ -80,6 +90,26 @@ func appendQueues(list []skua.Queue, topic, broker string, n int32) []skua.Queue
 		list = append(list, skua.Queue{Topic: topic, Broker: broker, ID: id})
 	}
 	return list
+}
+
+// home is the broker that a queue has to be asked of: for a logical queue the one that leads it, which changes when the queue
+// is moved, while the name of the queue stays.
+func (r *route) home(q skua.Queue) string {
+	if owner, logical := r.owners[q]; logical {
+		return owner
+	}
+	return q.Broker
+}
+
+// homeOf is home by the route that the client has.
+func (c *Client) homeOf(q skua.Queue) string {
+	if !strings.HasPrefix(q.Broker, skua.LogicalBrokerPrefix) {
+		return q.Broker
+	}
+	if r := c.routes.topic(q.Topic).current.Load(); r != nil {
+		return r.home(q)
+	}
+	return q.Broker
 }
 
 // master returns the address of the master of a broker name.
@@ -334,7 +364,7 @@ func (c *Client) refreshRoutes(ctx context.Context) {
 			if !errors.As(err, &refused) {
 				return // no name server answers; each one tells so in the next request that matters
 			}
-		case !slices.Equal(before.read, r.read) || !slices.Equal(before.write, r.write):
+		case !slices.Equal(before.read, r.read) || !slices.Equal(before.write, r.write) || !maps.Equal(before.owners, r.owners):
 			c.log.Debug("route changed", "topic", topic, "read", len(r.read), "write", len(r.write))
 			c.kickReaders(topic)
 		}

@@ -247,7 +247,8 @@ func (p *TransactionProducer) sendHalf(ctx context.Context, x *parcel) (Sent, st
 		}
 		start := time.Now()
 		all, err := p.p.attempt(ctx, x, queue, addr)
-		p.p.faults.note(queue.Broker, time.Since(start), err != nil)
+		home := p.p.c.homeOf(queue)
+		p.p.faults.note(home, time.Since(start), err != nil)
 		var sent Sent
 		if len(all) > 0 {
 			sent = all[0]
@@ -262,7 +263,7 @@ func (p *TransactionProducer) sendHalf(ctx context.Context, x *parcel) (Sent, st
 			return sent, addr, failed
 		}
 		p.p.reroute(ctx, x, addr, err)
-		avoid = queue.Broker
+		avoid = home
 	}
 }
 
