@@ -13,7 +13,7 @@ import org.apache.rocketmq.common.message.MessageExt;
 import org.apache.rocketmq.common.message.MessageQueue;
 
 /**
- * A producer and an ordered consumer of a static topic: Static NAMES TOPIC GROUP STOP. Each queue gets messages that are numbered, one
+ * A producer and an ordered consumer of a static topic: Static NAMES TOPIC GROUP STOP FIRST. Each queue gets messages that are numbered from FIRST on, one
  * after the other, until there is a file STOP; one that cannot be sent is sent again. It prints "sent QUEUE NUMBER OFFSET" and
  * "got QUEUE NUMBER OFFSET", and "stopped" when nothing is sent any more.
  */
@@ -41,7 +41,7 @@ public class Static {
         List<MessageQueue> queues = p.fetchPublishMessageQueues(args[1]);
         System.out.println("queues " + queues);
         c.start();
-        for (int n = 0; !Files.exists(Path.of(args[3])); n++) {
+        for (int n = Integer.parseInt(args[4]); !Files.exists(Path.of(args[3])); n++) {
             for (MessageQueue q : queues) {
                 Message m = new Message(args[1], Integer.toString(n).getBytes(StandardCharsets.UTF_8));
                 for (;;) {
