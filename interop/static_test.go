@@ -115,6 +115,7 @@ func testStaticMoves(t *testing.T, from, to cluster.Side) {
 	eventually(t, 60*time.Second, "all messages", func() bool { s := staticEnds(client.output()); return s.got == s.sent })
 	checkOrder(t, client.output())
 	a.expect("topicStatus -t Moved", `__syslo__global__ +0 +\d+ +[23]\d\d\d\d `, `__syslo__global__ +1 +\d+ +[23]\d\d\d\d `)
+	a.expect("consumerProgress -g Movers -t Moved", `Moved +__syslo__global__ +0 +[23]\d\d\d\d +\d+`, `Moved +__syslo__global__ +1 `)
 	a.expect("deleteTopic -c DefaultCluster -t Moved", `delete topic \[Moved\] from cluster \[DefaultCluster\] success`)
 }
 

@@ -49,7 +49,7 @@ func (t *topic) notLed(id int32, what string) error {
 
 // undecided is the refusal of what needs the place of a logical queue that has none yet.
 func (t *topic) undecided(id int32) error {
-	return refusalf(command.StatusSystemError, "logical queue %d of %s has no logic offset yet: it is being moved; if that was broken off, run mqadmin remappingStaticTopic again", id, t.Name)
+	return refusalf(command.StatusSystemError, "logical queue %d of %s has no logic offset yet: it is being moved; if that was broken off, its mapping has to be sent again with one (see docs/operations.md)", id, t.Name)
 }
 
 // logicalPull is what the pull of a logical queue needs besides that of a queue.
