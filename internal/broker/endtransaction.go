@@ -238,8 +238,8 @@ func (e *ending) deliver(topic []byte, queue int32) (store.Receipt, error) {
 		return store.Receipt{}, err
 	}
 	e.list = append(e.list[:0], m)
-	t := e.t.b.topics.get(topic)
-	queue = t.home(queue)
+	t, queue, leave := e.t.b.topics.home(e.t.b.topics.get(topic), queue)
+	defer leave()
 	m.QueueID = queue
 	if t != nil && int(queue) < len(t.queues) || d != (delay{}) {
 		return e.t.b.put(t, e.list, d, &e.parked)

@@ -96,9 +96,9 @@ func (ps *polls) hold(p *pull) bool {
 	s.mu.Lock()
 	s.queues[q] = append(s.queues[q], p)
 	s.mu.Unlock()
-	// What came between the read and now, a message, the deadline, the end of the connection or that of the broker, told
-	// nobody.
-	if q.Max() > off || !time.Now().Before(p.held.until) || ps.ended() {
+	// What came between the read and now, a message, the deadline, the end of the connection or that of the broker, a queue
+	// that was moved, told nobody.
+	if q.Max() > off || !time.Now().Before(p.held.until) || ps.ended() || p.outdated() {
 		ps.wakeOne(p)
 	}
 	select {

@@ -40,18 +40,24 @@ func (b *Broker) put(t *topic, ms []*record.Message, d delay, scratch *[]byte) (
 	return r, nil
 }
 
-// home is the queue to which a message of t goes that has waited; t may be nil.
-func (t *topic) home(queue int32) int32 {
+// home is the topic and the queue to which a message of t goes that has waited, see static.Mapping; t may be nil. It goes there
+// before leave is called.
+func (ts *topics) home(t *topic, queue int32) (now *topic, at int32, leave func()) {
 	if t == nil || t.mapping == nil {
-		return queue
+		return t, queue, func() {}
 	}
-	return t.mapping.Home(queue)
+	if now = ts.enter(t); now == nil {
+		return t, queue, func() {}
+	}
+	return now, now.mapping.Home(queue), now.gate.RUnlock
 }
 
 // storeCopy stores a message that leaves a topic of the broker's, in which it has waited, where it belongs. topics may be nil.
 func storeCopy(s *store.Store, topics *topics, st *stats, m *record.Message) (store.Receipt, error) {
 	if topics != nil {
-		m.QueueID = topics.get(m.Topic).home(m.QueueID)
+		_, at, leave := topics.home(topics.get(m.Topic), m.QueueID)
+		defer leave()
+		m.QueueID = at
 	}
 	r, err := s.Append(s.Queue(string(m.Topic), m.QueueID), m)
 	if err != nil {

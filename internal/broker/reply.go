@@ -107,7 +107,10 @@ func (b *Broker) takeReply(req *wire.Frame) {
 		b.refuseSend(req, refusalf(command.StatusSystemError, "%v", err))
 		return
 	}
-	t, _, err := b.admit(req, &h)
+	t, logical, err := b.admit(req, &h)
+	if logical != nil {
+		t.gate.RUnlock() // a reply goes to whichever queue it was meant for
+	}
 	if err == nil && h.Batch {
 		err = refusalf(command.StatusMessageIllegal, "the message is illegal: a reply cannot be a batch")
 	}

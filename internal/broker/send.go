@@ -58,6 +58,9 @@ func (b *Broker) send(req *wire.Frame) {
 		b.refuseSend(req, err)
 		return
 	}
+	if logical != nil {
+		defer t.gate.RUnlock()
+	}
 	s := sendings.Get().(*sending)
 	if s.settled == nil {
 		s.settled = s.reply
@@ -85,7 +88,7 @@ func (b *Broker) send(req *wire.Frame) {
 }
 
 // admit makes the checks that concern the topic, and returns it. In h is the queue that the message goes to; of a static
-// topic logical is that which the producer knows.
+// topic logical is that which the producer knows, and the gate of the topic is locked for reading.
 func (b *Broker) admit(req *wire.Frame, h *command.SendHeader) (t *topic, logical *static.Queue, err error) {
 	o := b.options.Load()
 	if o.StartAcceptSendRequestTimeStamp > 0 && time.Now().UnixMilli() < o.StartAcceptSendRequestTimeStamp {
@@ -104,10 +107,7 @@ func (b *Broker) admit(req *wire.Frame, h *command.SendHeader) (t *topic, logica
 		return nil, nil, refusalf(command.StatusNoPermission, "Sending message to topic[%s] is forbidden.", t.Name)
 	}
 	if t.mapping != nil && !h.Physical {
-		if logical, err = t.written(h.QueueID); err != nil {
-			return nil, nil, err
-		}
-		h.QueueID = logical.Leader().QueueID
+		return b.admitLogical(req, h, t)
 	}
 	if int(h.QueueID) >= len(t.queues) || h.QueueID < 0 && t.WriteQueues == 0 {
 		return nil, nil, refusalf(command.StatusInvalidParameter, "request queueId[%d] is illegal, %s Producer: %s", h.QueueID, describe(&t.TopicConfig), req.Conn().RemoteAddr())
@@ -115,6 +115,24 @@ func (b *Broker) admit(req *wire.Frame, h *command.SendHeader) (t *topic, logica
 	if h.QueueID < 0 {
 		h.QueueID = rand.Int32N(t.WriteQueues)
 	}
+	return t, nil, nil
+}
+
+// admitLogical is admit for a static topic.
+func (b *Broker) admitLogical(req *wire.Frame, h *command.SendHeader, t *topic) (*topic, *static.Queue, error) {
+	name := t.Name
+	if t = b.topics.enter(t); t == nil {
+		return nil, nil, refusalf(command.StatusTopicNotExist, "topic[%s] not exist, apply first please!%s (it was deleted while the message came)", name, faq)
+	}
+	logical, err := t.written(h.QueueID)
+	if err == nil && int(logical.Leader().QueueID) >= len(t.queues) {
+		err = refusalf(command.StatusInvalidParameter, "request queueId[%d] is illegal, %s Producer: %s", logical.Leader().QueueID, describe(&t.TopicConfig), req.Conn().RemoteAddr())
+	}
+	if err != nil {
+		t.gate.RUnlock()
+		return nil, nil, err
+	}
+	h.QueueID = logical.Leader().QueueID
 	return t, logical, nil
 }
 

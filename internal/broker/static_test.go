@@ -602,3 +602,67 @@ func TestWaitingMessagesOfAMovedQueue(t *testing.T) {
 		return strings.Contains(got, ":delayed") && strings.Contains(got, ":half")
 	})
 }
+
+// While a queue moves to and fro under load, none of its messages comes behind one that tells that the queue was given away: a
+// tool that has been answered finds all of them.
+func TestNothingIsStoredBehindAMove(t *testing.T) {
+	for _, flush := range []string{"ASYNC_FLUSH", "SYNC_FLUSH"} {
+		t.Run(flush, func(t *testing.T) {
+			c := openCouple(t, "flushDiskType", flush)
+			c.create("a", 1)
+			stop, done := make(chan struct{}), make(chan int, 4)
+			for range cap(done) {
+				a, b := c.doors["a"].connect(nil), c.doors["b"].connect(nil)
+				go func() {
+					stored := 0
+					for at, other := a, b; ; {
+						select {
+						case <-stop:
+							done <- stored
+							return
+						default:
+						}
+						switch command.Status(at.call(command.SendMessageV2, toQueue(0), []byte("x")).Code) {
+						case command.StatusSuccess:
+							stored++
+						case command.StatusNotLeaderForQueue:
+							at, other = other, at
+						default:
+							t.Error("a send was refused")
+							done <- stored
+							return
+						}
+					}
+				}()
+			}
+			ends := map[string]map[int32]int64{"a": {}, "b": {}}
+			for n, from, to := int64(1), "a", "b"; n <= 10; n, from, to = n+1, to, from {
+				old := c.shapes[from].hosted[0][len(c.shapes[from].hosted[0])-1].QueueID
+				physical := func() int64 {
+					return c.offset(from, command.GetMaxOffset, command.OffsetHeader{QueueID: old, Physical: true})
+				}
+				was := physical()
+				until(t, "messages", func() bool { return physical() > was+3 })
+				c.move(0, from, to, 100_000*n, nil, nil, func() { ends[from][old] = physical() })
+			}
+			close(stop)
+			stored := 0
+			for range cap(done) {
+				stored += <-done
+			}
+			found := int64(0)
+			for name, s := range c.shapes {
+				for id := range s.queues {
+					end := c.offset(name, command.GetMaxOffset, command.OffsetHeader{QueueID: id, Physical: true})
+					if want, given := ends[name][id]; given && end != want {
+						t.Errorf("queue %d of %s ended at %d when it was given away, and at %d later", id, name, want, end)
+					}
+					found += end
+				}
+			}
+			if found != int64(stored) {
+				t.Errorf("%d messages are there, %d were acknowledged", found, stored)
+			}
+		})
+	}
+}

@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"time"
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/static"
@@ -32,9 +33,20 @@ func (b *Broker) updateStaticTopic(req *wire.Frame) {
 		refuseWith(req, err)
 		return
 	}
+	b.settleAll(h.Topic)
 	b.polls.topicChanged(h.Topic)
 	b.registerTopic(h.Topic)
 	succeed(req, nil, nil)
+}
+
+// settleAll waits until readers see all that is stored, so that nobody leaves a queue that is given away before its last
+// messages. In SYNC_FLUSH they see it when it is on disk.
+func (b *Broker) settleAll(topic string) {
+	done := make(chan error, 1)
+	b.store.WhenDurable(b.store.End(), time.Duration(b.options.Load().SyncFlushTimeout)*time.Millisecond, func(err error) { done <- err })
+	if err := <-done; err != nil {
+		b.log.Warn("static topic was changed, but messages from before are not on disk yet; readers of a queue that is given away now may pass over them", "topic", topic, "error", err)
+	}
 }
 
 // changeStaticTopic creates or changes a static topic. Nobody sees it before topic and mapping are saved.
@@ -79,10 +91,32 @@ func (ts *topics) updateStatic(name string, revise func(old *topic) (command.Top
 		return err
 	}
 	err = ts.mappings.put(m)
+	if old := ts.find(name); old != nil && old.gate != nil {
+		old.gate.Lock()
+		defer old.gate.Unlock()
+	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	ts.table[name] = ts.newTopic(c)
 	return err
+}
+
+// enter returns a static topic as it is now, and keeps its mapping from being changed until the caller unlocks its gate for
+// reading: whoever stores a message does so while the queue is still led here. So, when a tool is told that a queue is given
+// away, it has all its messages. enter returns nil, with nothing locked, if the topic is not static any more.
+//
+// Nobody changes topics, or waits for one who does, while a gate is locked for reading.
+func (ts *topics) enter(t *topic) *topic {
+	for t != nil && t.gate != nil {
+		t.gate.RLock()
+		now := ts.get(t.bytes)
+		if now == t {
+			return t
+		}
+		t.gate.RUnlock()
+		t = now
+	}
+	return nil
 }
 
 // errSameMapping tells that a mapping need not be changed.

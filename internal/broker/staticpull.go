@@ -88,6 +88,11 @@ func (l *logicalPull) narrow(h *command.PullHeader) {
 // away reports whether the pull has to be forwarded, as the stretch is on another broker.
 func (p *pull) away() bool { return p.logical != nil && p.logical.item.Broker != p.b.Name() }
 
+// outdated reports whether the mapping may have changed since the pull was located.
+func (p *pull) outdated() bool {
+	return p.logical != nil && p.b.topics.get(p.topic.bytes) != p.topic
+}
+
 // translate sets what the client is told of a read of the stretch, and returns its status.
 func (l *logicalPull) translate(r *store.ReadResult, status command.Status) command.Status {
 	a := static.Answer{Status: status, Next: int64(r.Next), Min: int64(r.Min), Max: int64(r.Max)}

@@ -29,6 +29,7 @@ type topic struct {
 	store    *store.Store
 	counters *topicStats
 	mapping  *static.Mapping // of its logical queues, if the topic is static; else nil
+	gate     *sync.RWMutex   // with a mapping: see enter
 	keyed    bool            // messages need a key: of those with the same one the last is kept
 	batched  bool            // its queues are of the kind that stores batches whole
 }
@@ -103,16 +104,19 @@ func (ts *topics) newTopic(c command.TopicConfig) *topic {
 	if keep > 0 || old != nil && keepTime(old.Attributes) > 0 {
 		ts.store.KeepFor(c.Name, keep)
 	}
-	return &topic{
+	t := &topic{
 		TopicConfig: c,
 		bytes:       []byte(c.Name),
 		queues:      make([]atomic.Pointer[store.Queue], max(c.ReadQueues, c.WriteQueues)),
 		store:       ts.store,
 		counters:    ts.stats.topic([]byte(c.Name)),
-		mapping:     ts.mappings.find(c.Name),
 		keyed:       c.Attributes[attrCleanupPolicy] == cleanupCompaction,
 		batched:     c.Attributes[attrQueueType] == queueBatch,
 	}
+	if t.mapping = ts.mappings.find(c.Name); t.mapping != nil {
+		t.gate = new(sync.RWMutex)
+	}
+	return t
 }
 
 // batched reports whether the queues of a topic keep batches whole.
