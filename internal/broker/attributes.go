@@ -17,7 +17,6 @@ const (
 	attrReserveTime   = "reserve.time"
 	queueBatch        = "BatchCQ"
 	cleanupCompaction = "COMPACTION"
-	messageMixed      = "MIXED"
 )
 
 // attribute describes an attribute of topics or groups.
@@ -30,11 +29,11 @@ type attribute struct {
 
 // topicAttributes are the attributes that topics of 5.5.0 can have.
 var topicAttributes = map[string]attribute{
-	attrQueueType:           {values: []string{"SimpleCQ", queueBatch, "RocksDBCQ"}},
+	attrQueueType:           {values: []string{"SimpleCQ", queueBatch}},
 	attrCleanupPolicy:       {values: []string{"DELETE", cleanupCompaction}},
-	attrMessageType:         {changeable: true, values: []string{"UNSPECIFIED", "NORMAL", "FIFO", "DELAY", "TRANSACTION", "PRIORITY", "LITE", messageMixed}},
+	attrMessageType:         {changeable: true, values: []string{"UNSPECIFIED", messageNormal, messageFIFO, messageDelay, messageTransaction, messagePriority, messageLite, messageMixed}},
 	attrReserveTime:         {changeable: true, least: -1, most: math.MaxInt64},
-	"lite.topic.expiration": {changeable: true, least: -1, most: math.MaxInt64}, // minutes; kept for Java brokers on the same files
+	"lite.topic.expiration": {changeable: true, least: -1, most: 30 * 24 * 60}, // minutes; kept for Java brokers on the same files
 }
 
 // groupAttributes are the attributes that consumer groups of 5.5.0 can have. They are about pop consumption, and are kept
@@ -62,11 +61,13 @@ func parseAttributes(text string) (map[string]string, error) {
 		switch {
 		case strings.HasPrefix(key, "+") && len(key) > 1 && assigned:
 		case strings.HasPrefix(key, "-") && len(key) > 1 && !assigned:
+		case assigned:
+			return nil, fmt.Errorf("add/alter attribute format is wrong: %s, want +key=value", key)
 		default:
-			return nil, fmt.Errorf("attribute string is wrong: %q, want +key=value or -key", part)
+			return nil, fmt.Errorf("delete attribute format is wrong: %s, want -key, or +key=value", key)
 		}
 		if _, twice := changes[key]; twice {
-			return nil, fmt.Errorf("key duplication: %s", key[1:])
+			return nil, fmt.Errorf("key duplication: %s", key)
 		}
 		changes[key] = value
 	}
@@ -87,6 +88,9 @@ func alterAttributes(known map[string]attribute, old map[string]string, isNew bo
 			return nil, fmt.Errorf("alter duplication key. key: %s", key)
 		}
 		touched[key] = true
+		if strings.ContainsAny(key, "+-") {
+			return nil, fmt.Errorf("kv string format wrong. The key %s has a sign in it", key)
+		}
 		if signed[0] == '-' {
 			if err := removable(known, key, old, isNew); err != nil {
 				return nil, err
@@ -106,15 +110,15 @@ func removable(all map[string]attribute, key string, old map[string]string, isNe
 	if isNew {
 		return fmt.Errorf("only add attribute is supported while creating topic. key: %s", key)
 	}
+	if _, there := old[key]; !there {
+		return fmt.Errorf("attempt to delete a nonexistent key: %s", key)
+	}
 	a, known := all[key]
 	if !known {
 		return unknownAttribute(all, key)
 	}
 	if !a.changeable {
 		return fmt.Errorf("attempt to update an unchangeable attribute. key: %s", key)
-	}
-	if _, there := old[key]; !there {
-		return fmt.Errorf("attempt to delete a nonexistent key: %s", key)
 	}
 	return nil
 }
@@ -128,7 +132,11 @@ func settable(all map[string]attribute, key, value string, old map[string]string
 		return fmt.Errorf("value is not in set: %s of key %s, want one of %s", value, key, strings.Join(a.values, ", "))
 	}
 	if a.values == nil && !a.free {
-		if n, err := strconv.ParseInt(value, 10, 64); err != nil || n < a.least || n > a.most {
+		n, err := strconv.ParseInt(value, 10, 64)
+		if err != nil {
+			return fmt.Errorf("For input string: %q of key %s, want a number from %d to %d", value, key, a.least, a.most)
+		}
+		if n < a.least || n > a.most {
 			return fmt.Errorf("value is not in range(%d, %d): %s of key %s", a.least, a.most, value, key)
 		}
 	}
