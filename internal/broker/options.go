@@ -77,6 +77,9 @@ type Options struct {
 	ValidateSystemTopicWhenUpdateTopic bool `key:"validateSystemTopicWhenUpdateTopic" default:"true" live:"true"`
 	// Whether a topic may have the message type MIXED.
 	EnableMixedMessageType bool `key:"enableMixedMessageType" default:"false" live:"true"`
+	// Whether a message is refused whose kind is not the message.type of its topic. Java has this key for its proxies only, where
+	// it is on; its brokers take every message.
+	EnableTopicMessageTypeCheck bool `key:"enableTopicMessageTypeCheck" default:"false" live:"true"`
 	// Whether deleting a topic deletes the topics that hold its pop retries.
 	ClearRetryTopicWhenDeleteTopic bool `key:"clearRetryTopicWhenDeleteTopic" default:"true" live:"true"`
 

@@ -15,12 +15,15 @@ type edited struct {
 	undelayed bool   // leave the delay level out
 	untimed   bool   // leave the time of delivery out
 
+	unprioritized bool // leave the priority out
+
 	level      int    // delay level, 0 if none
 	noWait     bool   // answer before the disk has the message
 	half       bool   // half of a transaction
 	keys       bool   // has keys
 	innerBatch bool   // claims to be a batch in one record
 	timing     timing // a time of delivery that it asks for
+	traits     traits // of which kind it is
 
 	uniqueFrom, uniqueEnd int // in out
 }
@@ -28,7 +31,7 @@ type edited struct {
 // scan copies the properties of a send and notes what the broker acts on, in one pass. Segments that readers would drop
 // are dropped.
 func (e *edited) scan(properties []byte) {
-	*e = edited{out: e.out[:0], undelayed: e.undelayed, untimed: e.untimed}
+	*e = edited{out: e.out[:0], undelayed: e.undelayed, untimed: e.untimed, unprioritized: e.unprioritized}
 	for rest := properties; len(rest) > 0; {
 		segment := rest
 		if i := bytes.IndexByte(rest, 2); i >= 0 {
@@ -64,8 +67,10 @@ func (e *edited) note(key, value []byte) bool {
 			return false
 		}
 		e.level = parseLevel(value)
+		e.traits.note(key, value)
 	case skua.PropTransactionPrepared:
-		e.half = bytes.EqualFold(value, []byte("true"))
+		e.traits.note(key, value)
+		e.half = e.traits.half
 	case skua.PropInnerNum:
 		e.innerBatch = true
 	case skua.PropTimerDelaySec, skua.PropTimerDelayMs, skua.PropTimerDeliverMs:
@@ -73,6 +78,14 @@ func (e *edited) note(key, value []byte) bool {
 			return false
 		}
 		e.timing.note(key, value)
+		e.traits.note(key, value)
+	case skua.PropPriority:
+		if e.unprioritized {
+			return false
+		}
+		e.traits.note(key, value)
+	case skua.PropShardingKey, skua.PropLiteTopic, skua.PropTransferFlag:
+		e.traits.note(key, value)
 	case skua.PropTimerOutMs, skua.PropTimerDeleteKey:
 		e.timing.note(key, value)
 	case skua.PropPopCheckpoint, skua.PropRegion, skua.PropTraceOn, skua.PropCluster, skua.PropHalf:

@@ -121,8 +121,13 @@ func (b *Broker) recallOf(req *wire.Frame, h *command.RecallHeader) (*record.Mes
 		return nil, refusalf(command.StatusServiceNotAvailable, unavailable+": startAcceptSendRequestTimeStamp=%d", o.StartAcceptSendRequestTimeStamp)
 	case !o.writable() && !o.AllowRecallWhenBrokerNotWriteable:
 		return nil, refusalf(command.StatusServiceNotAvailable, unavailable+": brokerPermission=%d, allowRecallWhenBrokerNotWriteable=false", o.BrokerPermission)
-	case b.topics.find(h.Topic) == nil:
+	}
+	t := b.topics.find(h.Topic)
+	if t == nil {
 		return nil, refusalf(command.StatusTopicNotExist, "recall failed, the topic[%s] not exist", h.Topic)
+	}
+	if err := b.checkType(t, &traits{delayed: true}, "the message to be recalled"); err != nil {
+		return nil, err
 	}
 	handle, ok := parseRecallHandle(h.Handle)
 	left := handle.at - now

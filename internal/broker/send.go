@@ -216,6 +216,9 @@ func (s *sending) store(req *wire.Frame, h *command.SendHeader) (err error) {
 	if err := s.check(h); err != nil {
 		return err
 	}
+	if err := s.checkTypes(h, req.Body); err != nil {
+		return err
+	}
 	if h.Batch && s.topic.batched && s.edited.unique() != nil {
 		err = s.pack(req.Body)
 	} else if h.Batch {
@@ -305,6 +308,7 @@ func (s *sending) complete(req *wire.Frame, h *command.SendHeader) error {
 		s.edited.untimed = true
 		s.edited.scan(h.Properties)
 	}
+	s.prioritize(h)
 	s.edited.finish(s.b, o)
 	s.message.Properties = s.edited.out
 	if s.edited.half {
@@ -348,9 +352,9 @@ func (s *sending) bury(req *wire.Frame, h *command.SendHeader) error {
 	}
 	s.topic = dead
 	s.message.Topic, s.message.QueueID = dead.bytes, rand.Int32N(dead.WriteQueues)
-	s.edited.undelayed = true
+	s.edited.undelayed, s.edited.unprioritized = true, true // Java's has a delay level, of -1, which takes the priority away
 	s.edited.scan(h.Properties)
-	s.edited.out = record.AppendProperty(s.edited.out, skua.PropDelayLevel, "-1") // as in Java
+	s.edited.out = record.AppendProperty(s.edited.out, skua.PropDelayLevel, "-1")
 	s.edited.out = withOrigin(s.edited.out)
 	s.b.stats.group(dead.bytes, []byte(name)).deadLetter.add(1)
 	return nil

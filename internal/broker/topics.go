@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -32,6 +33,8 @@ type topic struct {
 	gate     *sync.RWMutex   // with a mapping: see enter
 	keyed    bool            // messages need a key: of those with the same one the last is kept
 	batched  bool            // its queues are of the kind that stores batches whole
+
+	messageType string // what kind of messages it is for
 }
 
 // queue returns a queue of the topic; id must be between 0 and below the number of queues.
@@ -112,6 +115,7 @@ func (ts *topics) newTopic(c command.TopicConfig) *topic {
 		counters:    ts.stats.topic([]byte(c.Name)),
 		keyed:       c.Attributes[attrCleanupPolicy] == cleanupCompaction,
 		batched:     c.Attributes[attrQueueType] == queueBatch,
+		messageType: cmp.Or(c.Attributes[attrMessageType], messageNormal),
 	}
 	if t.mapping = ts.mappings.find(c.Name); t.mapping != nil {
 		t.gate = new(sync.RWMutex)
