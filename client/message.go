@@ -3,6 +3,7 @@ package client
 import (
 	"errors"
 	"fmt"
+	"math"
 	"net/netip"
 	"strconv"
 	"strings"
@@ -38,6 +39,12 @@ type Message struct {
 	Delay time.Duration
 	// DeliverAt is the time not before which the message is delivered, by the broker's clock; one in the past means at once.
 	DeliverAt time.Time
+
+	// Priority, 0 and up, is the number of the queue that the broker (5.4 or newer) puts the message into, or the last queue if
+	// there are not so many. Consumers that pop from a topic of message.type=PRIORITY get what lies in the queues of higher
+	// numbers first; pull and push consumers read all queues alike. nil: no priority, the message goes to any queue. A message
+	// that has one cannot have a sharding key or a queue, be kept back, or be in a batch or a transaction.
+	Priority *int
 
 	// Properties travel with the message. Keys and values are not empty, without the bytes 1 and 2, and no key is one that
 	// RocketMQ reserves.
@@ -105,6 +112,12 @@ func (m *Received) Keys() []string { return strings.Fields(m.Property(skua.PropK
 // ShardingKey is the key that chose the queue, "" if there was none.
 func (m *Received) ShardingKey() string { return m.Property(skua.PropShardingKey) }
 
+// Priority is the priority that the message was sent with; ok is false if it has none.
+func (m *Received) Priority() (priority int, ok bool) {
+	n, err := strconv.ParseInt(m.Property(skua.PropPriority), 10, 32)
+	return int(n), err == nil && n >= 0
+}
+
 // Property returns the value of a property, "" if it is not there.
 func (m *Received) Property(key string) string {
 	v, _ := record.Property(m.properties, key)
@@ -121,7 +134,7 @@ var reserved = map[string]bool{
 	skua.PropRealTopic: true, skua.PropRealQueueID: true, skua.PropTransactionPrepared: true, skua.PropProducerGroup: true,
 	skua.PropMinOffset: true, skua.PropMaxOffset: true, skua.PropOriginMessageID: true, skua.PropUniqueKey: true,
 	skua.PropReconsumeTime: true, skua.PropMaxReconsumeTimes: true, skua.PropConsumeStartTime: true,
-	skua.PropPopCheckpoint: true, skua.PropShardingKey: true, skua.PropCRC32: true,
+	skua.PropPopCheckpoint: true, skua.PropShardingKey: true, skua.PropPriority: true, skua.PropCRC32: true,
 	skua.PropTimerDeliverMs: true, skua.PropTimerDelaySec: true, skua.PropTimerDelayMs: true, skua.PropTimerOutMs: true,
 	skua.PropTimerDeleteKey: true, skua.PropTimerRollTimes: true,
 }
@@ -153,6 +166,9 @@ func (m *Message) appendProperties(dst []byte, id string) []byte {
 		ms := m.DeliverAt.Add(time.Millisecond - 1).UnixMilli()
 		dst = record.AppendProperty(dst, skua.PropTimerDeliverMs, strconv.FormatInt(ms, 10))
 	}
+	if m.Priority != nil {
+		dst = record.AppendProperty(dst, skua.PropPriority, strconv.Itoa(*m.Priority))
+	}
 	if m.reply != nil {
 		dst = m.reply.appendProperties(dst)
 	}
@@ -178,6 +194,9 @@ func (m *Message) validate(maxSize int) error {
 	case m.DelayLevel > 0 && !m.DeliverAt.IsZero(), m.DelayLevel > 0 && m.Delay > 0, m.Delay > 0 && !m.DeliverAt.IsZero():
 		return errors.New("a message has either DelayLevel or Delay or DeliverAt, not two of them")
 	}
+	if err := m.validatePriority(); err != nil {
+		return err
+	}
 	for _, key := range m.Keys {
 		if key == "" || strings.ContainsAny(key, " \x01\x02") {
 			return fmt.Errorf("key %q is empty or has a blank in it", key)
@@ -193,6 +212,25 @@ func (m *Message) validate(maxSize int) error {
 	}
 	if m.reply != nil {
 		return m.ownProperties()
+	}
+	return nil
+}
+
+// validatePriority returns nil if m has no priority, or one that counts. Brokers drop it from messages that have another order.
+func (m *Message) validatePriority() error {
+	switch {
+	case m.Priority == nil:
+		return nil
+	case *m.Priority < 0:
+		return fmt.Errorf("The priority must be greater than or equal to 0: it is %d", *m.Priority)
+	case *m.Priority > math.MaxInt32:
+		return fmt.Errorf("priority %d is more than %d", *m.Priority, math.MaxInt32)
+	case m.ShardingKey != "", m.Queue.Broker != "":
+		return errors.New("a message has either Priority or ShardingKey or Queue: each chooses the queue")
+	case m.delayed():
+		return errors.New("a message with a priority cannot be delayed: it would lose it")
+	case m.reply != nil:
+		return errors.New("a reply cannot have a priority")
 	}
 	return nil
 }

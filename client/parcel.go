@@ -156,6 +156,8 @@ func (m *Message) fits(first *Message) error {
 		return fmt.Errorf("it goes to topic %s, the first one to %s: a batch has one topic", m.Topic, first.Topic)
 	case m.delayed():
 		return errors.New("TimeDelayLevel is not supported for batching: send it alone")
+	case m.Priority != nil:
+		return errors.New("it has a priority, which would choose its queue: send it alone")
 	case m.reply != nil:
 		return errors.New("it is a reply: replies are sent one by one")
 	case skua.IsRetryTopic(m.Topic):

@@ -174,3 +174,31 @@ func ExampleProducer_SendBatch() {
 	fmt.Println(len(sent), "stored, the last one at", sent[len(sent)-1].Offset)
 	// Output: 1000 stored, the last one at 999
 }
+
+// The priority of a message is the number of its queue: consumers that pop from a topic that was created with
+// "mqadmin updateTopic ... -a +message.type=PRIORITY" get the last queue first.
+func ExampleMessage_priority() {
+	addr, stop := servers()
+	defer stop()
+	ctx := context.Background()
+	c, err := client.Open(ctx, client.Options{NameServers: []string{addr}, Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer c.Close()
+	p, err := c.Producer(client.ProducerOptions{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, priority := range []int{2, 0, 9} { // the topic is created with four queues
+		sent, err := p.Send(ctx, &client.Message{Topic: "alarms", Priority: new(priority), Body: []byte("smoke")})
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("priority", priority, "in queue", sent.Queue.ID)
+	}
+	// Output:
+	// priority 2 in queue 2
+	// priority 0 in queue 0
+	// priority 9 in queue 3
+}

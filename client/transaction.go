@@ -168,7 +168,7 @@ func (p *TransactionProducer) closeChecks() {
 // nevertheless, or else asks, and Check must tell the same outcome. A message that was refused for its outcome is not delayed
 // by that: it was ended before.
 //
-// A message of a transaction cannot be delayed. Unlike Producer.Send, Send does not repeat a send of which it does not know
+// A message of a transaction can neither be delayed nor have a priority. Unlike Producer.Send, Send does not repeat a send of which it does not know
 // whether it succeeded: of two messages one would belong to no transaction.
 func (p *TransactionProducer) Send(ctx context.Context, m *Message, local func(ctx context.Context, half Sent) (Outcome, error)) (Sent, Outcome, error) {
 	if err := p.p.begin(); err != nil {
@@ -213,6 +213,9 @@ func stored(sent Sent) []Sent {
 func (p *TransactionProducer) pack(ctx context.Context, m *Message) (*parcel, error) {
 	if m.delayed() {
 		return nil, errors.New("a message of a transaction cannot be delayed")
+	}
+	if m.Priority != nil {
+		return nil, errors.New("a message of a transaction cannot have a priority: it would lose it")
 	}
 	x, err := p.p.pack(ctx, m)
 	if err != nil {
