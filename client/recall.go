@@ -56,10 +56,11 @@ func (p *Producer) Recall(ctx context.Context, topic, handle string) (id string,
 	}
 	f, err := conn.Call(ctx, &wire.Request{Code: command.RecallMessage,
 		Header: &command.RecallHeader{ProducerGroup: p.o.Group, Topic: topic, Handle: handle}})
-	switch {
-	case err != nil:
+	if err != nil {
 		return "", p.c.failed(op, addr, start, err)
-	case command.Status(f.Code) != command.StatusSuccess:
+	}
+	p.noteRecall(topic, handle, f)
+	if command.Status(f.Code) != command.StatusSuccess {
 		return "", refusal(op, addr, f)
 	}
 	var h command.RecallResponse

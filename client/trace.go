@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/record"
 )
 
 // Bounds of message traces, as in Java's clients.
@@ -195,8 +196,11 @@ func (p *Producer) noteSent(x *parcel, sent []Sent, addr string, start time.Time
 		if len(x.messages) == 1 {
 			r.bodyLength = len(x.body) // as it was sent
 		}
-		if m.DelayLevel > 0 {
+		switch {
+		case m.delayed():
 			r.message = tracedDelay
+		case x.header.SysFlag&record.FlagTransactionPrepared != 0:
+			r.message = tracedHalf
 		}
 		p.traces.note(r)
 	}

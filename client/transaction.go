@@ -252,6 +252,7 @@ func (p *TransactionProducer) sendHalf(ctx context.Context, x *parcel) (Sent, st
 		all, err := p.p.attempt(ctx, x, queue, addr)
 		home := p.p.c.homeOf(queue)
 		p.p.faults.note(home, time.Since(start), err != nil)
+		p.p.noteSent(x, all, addr, start, err)
 		var sent Sent
 		if len(all) > 0 {
 			sent = all[0]
@@ -280,6 +281,7 @@ func (p *TransactionProducer) end(ctx context.Context, x *parcel, sent Sent, add
 		Topic: []byte(x.topic), ProducerGroup: p.p.group, HalfOffset: sent.Offset, CommitLogOffset: log, Outcome: outcome.wire(),
 		MsgID: []byte(sent.ID), TransactionID: []byte(sent.ID), BrokerName: []byte(sent.Queue.Broker),
 	}}
+	p.noteEnd(x, sent, addr, outcome)
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), p.p.o.SendTimeout) // the broker is told even if the caller has lost patience
 	defer cancel()
 	if outcome.wire() == command.OutcomeUnknown {
@@ -345,6 +347,7 @@ func (p *TransactionProducer) check(q *wire.Frame) error {
 		inflate(p.p.c.log, m)
 	}
 	outcome := p.ask(m)
+	p.noteChecked(m, q.Conn().RemoteAddr(), outcome)
 	return q.Conn().Send(&wire.Request{Code: command.EndTransaction, Header: &command.EndTransactionHeader{
 		Topic: []byte(m.Topic), ProducerGroup: p.p.group, HalfOffset: h.HalfOffset, CommitLogOffset: h.CommitLogOffset, Outcome: outcome.wire(),
 		FromCheck: true, MsgID: []byte(m.ID()), TransactionID: []byte(h.TransactionID), BrokerName: []byte(h.BrokerName),
