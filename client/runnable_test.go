@@ -96,8 +96,8 @@ func Example_order() {
 // span stands for that of a tracing library, such as OpenTelemetry's.
 type span struct{ name, parent string }
 
-// Hooks join sends and consumption to spans, whose context travels as a property of the message. With OpenTelemetry,
-// propagation.TraceContext's Inject and Extract take the place of SetProperty and Property here.
+// Hooks join sends and consumption to spans, whose context travels as a property of the message. Package
+// interop/opentelemetry does it with OpenTelemetry's, and is there to be used or copied.
 func ExampleHooks() {
 	type key struct{}
 	start := func(ctx context.Context, name, parent string) context.Context {
