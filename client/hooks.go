@@ -10,7 +10,7 @@ import (
 )
 
 // Hooks are functions of the program that the client calls around what it does, such as to make the spans of a tracing library
-// or to count. Each may be nil. They are called from many goroutines, and hold up the send or the message that they are
+// or to count; package github.com/skuamq/skua/interop/opentelemetry makes those of OpenTelemetry. Each may be nil. They are called from many goroutines, and hold up the send or the message that they are
 // called for.
 type Hooks struct {
 	// Send is called before a message is sent, once, however often the send is tried. The function that it returns, unless it

@@ -31,6 +31,7 @@ type member struct {
 	auto      bool // offsets are committed without being asked to
 	start     Start
 	strategy  Strategy
+	byBroker  BrokerStrategy // "": strategy counts
 	limits    limits
 	local     *localOffsets // of a broadcast consumer
 	closer    func() error  // Close of the consumer
@@ -53,7 +54,7 @@ type member struct {
 	lines   map[skua.Queue]*line
 	ready   lineQueue
 	trouble map[place]string  // why pulls fail now
-	unfit   map[string]string // by topic, why the strategy failed last, "" if it did not
+	unfit   map[string]string // by topic, why its queues could not be divided last, "" if they could
 	halted  bool              // nothing is handed out any more
 	closing bool
 }
@@ -258,6 +259,9 @@ func (m *member) share(ctx context.Context, topic string) ([]skua.Queue, error) 
 	}
 	if m.broadcast || m.loner {
 		return r.read, nil
+	}
+	if m.byBroker != "" {
+		return m.assigned(ctx, r)
 	}
 	members, err := m.roster(ctx, r)
 	if err != nil {

@@ -28,6 +28,11 @@ type PushOptions struct {
 	Orderly    bool   // the messages of a queue are handled one after the other, by one consumer of the group
 	// Strategy divides the queues among the members of the group, who must all have the same one. nil: Averagely.
 	Strategy Strategy
+	// ByBroker has a broker (5.0 or newer) divide the queues instead, in this way, from the members that it knows; the same in all
+	// members. It is what Java's clientRebalance=false is. An operator may then tell it that the group pops a topic
+	// (mqadmin setConsumeMode -m POP): this client cannot, so it reads none of the topic's queues until that is changed, which the log
+	// tells. Not for orderly and broadcast consumers, nor together with Strategy.
+	ByBroker BrokerStrategy
 
 	Concurrency    int           // 20: messages handled at a time
 	ReadAhead      int           // 1000: messages of a queue held in memory
@@ -61,7 +66,7 @@ func (c *Client) PushConsumer(ctx context.Context, o PushOptions) (*PushConsumer
 		return nil, fmt.Errorf("client: push consumer: %w", err)
 	}
 	m := c.newMember(o.Group)
-	m.broadcast, m.orderly, m.start, m.auto = o.Broadcast, o.Orderly, o.Start, true
+	m.broadcast, m.orderly, m.start, m.auto, m.byBroker = o.Broadcast, o.Orderly, o.Start, true, o.ByBroker
 	if o.Trace {
 		traces, err := c.tracer()
 		if err != nil {
@@ -125,6 +130,9 @@ func (o *PushOptions) complete() error {
 		return errors.New("no Handler")
 	case len(o.Subscriptions) == 0:
 		return errors.New("no Subscriptions")
+	}
+	if err := o.checkByBroker(); err != nil {
+		return err
 	}
 	return skua.ValidateGroup(o.Group)
 }

@@ -65,7 +65,7 @@ func ByConfig(queues ...skua.Queue) Strategy {
 	}
 }
 
-// noteDivision logs when the strategy begins or ceases to fail for a topic, or fails in another way.
+// noteDivision logs when the division of a topic's queues begins or ceases to fail, or fails in another way.
 func (m *member) noteDivision(topic string, err error) {
 	text := ""
 	if err != nil {
@@ -78,7 +78,7 @@ func (m *member) noteDivision(topic string, err error) {
 	switch {
 	case text == before:
 	case err != nil:
-		m.c.log.Warn("queues are not divided anew: the strategy failed", "group", m.group, "topic", topic, "error", err)
+		m.c.log.Warn("queues are not divided as they should be", "group", m.group, "topic", topic, "error", err)
 	default:
 		m.c.log.Info("queues are divided again", "group", m.group, "topic", topic)
 	}

@@ -3,14 +3,17 @@ package interop
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"fmt"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
+	"github.com/skuamq/skua/client"
 	"github.com/skuamq/skua/interop/cluster"
 	"github.com/skuamq/skua/interop/java"
 	"github.com/skuamq/skua/interop/process"
@@ -249,4 +252,68 @@ func TestJavaConsumersAssignedByBroker(t *testing.T) {
 		t.Error(err)
 	}
 	until("2222")
+}
+
+// Consumers of Skua that leave the division to a broker of either side.
+func TestSkuaConsumersAssignedByBroker(t *testing.T) {
+	for _, side := range []cluster.Side{cluster.Skua, cluster.Java} {
+		if side == cluster.Skua && !needSkua() {
+			continue
+		}
+		t.Run(string(side), func(t *testing.T) {
+			t.Parallel()
+			names, broker := private(t, side, side)
+			name := topic(t, names, broker, "SkuaByBroker", 4)
+			var mu sync.Mutex
+			readers := map[string]string{} // who received each message
+			start := func() (string, *client.PushConsumer) {
+				c := skuaClient(t, names)
+				p, err := c.PushConsumer(within(t), client.PushOptions{Group: "SkuaByBrokerGroup", Subscriptions: []client.Subscription{{Topic: name}},
+					Start: client.StartEarliest, ByBroker: client.BrokerByCircle, Handler: func(_ context.Context, m *client.Received) error {
+						mu.Lock()
+						defer mu.Unlock()
+						readers[string(m.Body)] = c.ID()
+						return nil
+					}})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return c.ID(), p
+			}
+			one, _ := start()
+			two, p := start()
+			first, second := min(one, two), max(one, two)
+			c := dial(t, broker.Addr)
+			round := 0
+			until := func(want ...string) {
+				t.Helper()
+				eventually(t, time.Minute, fmt.Sprint("queues read by ", want), func() bool {
+					round++
+					for q := range 4 {
+						if _, err := c.Send(name, q, nil, fmt.Append(nil, round, ".", q)); err != nil {
+							t.Fatal(err)
+						}
+					}
+					var got []string
+					eventually(t, 30*time.Second, "a round of messages", func() bool {
+						got = nil
+						mu.Lock()
+						defer mu.Unlock()
+						for q := range 4 {
+							if by := readers[fmt.Sprint(round, ".", q)]; by != "" {
+								got = append(got, by)
+							}
+						}
+						return len(got) == 4
+					})
+					return slices.Equal(got, want)
+				})
+			}
+			until(first, second, first, second)
+			if err := p.Close(); err != nil {
+				t.Error(err)
+			}
+			until(one, one, one, one)
+		})
+	}
 }
