@@ -2,7 +2,6 @@ package interop
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"path/filepath"
 	"slices"
@@ -128,12 +127,13 @@ func TestTracesOfEndsAndRecalls(t *testing.T) {
 	c := dial(t, broker.Addr)
 	const wanted = 4 + 4 + 2
 	var ofJava, ofSkua []string
-	eventually(t, time.Minute, "all traces", func() bool {
-		ofJava, ofSkua = tracedBy(c, byJava), tracedBy(c, bySkua)
-		return len(ofJava) >= wanted && len(ofSkua) >= wanted
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("Java traces\n%s\nSkua\n%s\n%s", strings.Join(ofJava, "\n"), strings.Join(ofSkua, "\n"), p.Tail())
+		}
 	})
-	if !slices.Equal(ofJava, ofSkua) {
-		t.Errorf("Java traces\n%s\nSkua\n%s\n%s", strings.Join(ofJava, "\n"), strings.Join(ofSkua, "\n"), p.Tail())
-	}
-	t.Log(fmt.Sprint("\n", strings.Join(ofSkua, "\n")))
+	eventually(t, time.Minute, "all traces, and the same", func() bool {
+		ofJava, ofSkua = tracedBy(c, byJava), tracedBy(c, bySkua)
+		return len(ofJava) >= wanted && slices.Equal(ofJava, ofSkua)
+	})
 }

@@ -90,9 +90,13 @@ func TestHotRequestsDoNotAllocate(t *testing.T) {
 			timed := bytes.Replace(send, []byte(`TAGS\u0001TagA\u0002`), []byte(`TIMER_DELAY_SEC\u000199\u0002`), 1)
 			binary.BigEndian.PutUint32(timed, uint32(len(timed)-4))
 			binary.BigEndian.PutUint32(timed[4:], binary.BigEndian.Uint32(timed[4:])+uint32(len(timed)-len(send)))
+			urgent := bytes.Replace(send, []byte(`KEYS\u0001key-0\u0002`), []byte(`_SYS_MSG_PRIORITY_\u00012\u0002`), 1)
+			binary.BigEndian.PutUint32(urgent, uint32(len(urgent)-4))
+			binary.BigEndian.PutUint32(urgent[4:], binary.BigEndian.Uint32(urgent[4:])+uint32(len(urgent)-len(send)))
 			requests := map[string][]byte{
-				"send":       send,
-				"timed send": timed,
+				"send":                 send,
+				"timed send":           timed,
+				"send with a priority": urgent,
 				"batch": rawFrame(command.SendBatchMessage, map[string]string{"a": "P", "b": "T", "c": "TBW102", "d": "4", "e": "0", "f": "0", "g": "1", "h": "0",
 					"i": "UNIQ_KEY\x01FD00\x02WAIT\x01true\x02", "m": "true"}, batchBody("one", "two", "three")),
 				"pull":                  rawPull("T", 0),
@@ -102,7 +106,7 @@ func TestHotRequestsDoNotAllocate(t *testing.T) {
 					"subVersion": "0", "expressionType": "SQL92"}, nil),
 				"update of an offset": rawFrame(command.UpdateConsumerOffset, map[string]string{"consumerGroup": "G", "topic": "T", "queueId": "0", "commitOffset": "3"}, nil),
 			}
-			for _, name := range []string{"send", "timed send", "batch", "pull", "pull without messages", "pull by SQL", "update of an offset"} {
+			for _, name := range []string{"send", "timed send", "send with a priority", "batch", "pull", "pull without messages", "pull by SQL", "update of an offset"} {
 				for range 200 {
 					answer := c.exchange(requests[name])
 					if !bytes.Contains(answer, []byte(`"code":0`)) && name != "pull without messages" {

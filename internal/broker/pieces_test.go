@@ -6,6 +6,7 @@ import (
 	"maps"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -20,7 +21,8 @@ import (
 // FuzzEdited compares what the broker stores of a send's properties with what a map would make of them.
 func FuzzEdited(f *testing.F) {
 	for _, s := range []string{"", "KEYS\x01k\x02TAGS\x01A\x02", "A\x01b\x02C\x01d", "A\x01\x02C\x01d\x02x\x02", "POP_CK\x01x\x02UNIQ_KEY\x01u\x02WAIT\x01false\x02",
-		"DELAY\x013\x02TRAN_MSG\x01TRUE\x02", "\x01\x02\x02\x01", "TIMER_DELAY_SEC\x011", "CLUSTER\x01mine\x02TRACE_ON\x01no\x02MSG_REGION\x01r"} {
+		"DELAY\x013\x02TRAN_MSG\x01TRUE\x02", "\x01\x02\x02\x01", "TIMER_DELAY_SEC\x011", "CLUSTER\x01mine\x02TRACE_ON\x01no\x02MSG_REGION\x01r",
+		"_SYS_MSG_PRIORITY_\x013\x02_SYS_MSG_PRIORITY_\x01+4\x02", "_SYS_MSG_PRIORITY_\x01-1\x02__SHARDINGKEY\x01s"} {
 		f.Add([]byte(s))
 	}
 	b := &Broker{}
@@ -50,7 +52,35 @@ func FuzzEdited(f *testing.F) {
 		if e.level != parseLevel([]byte(want["DELAY"])) || e.half != strings.EqualFold(want["TRAN_MSG"], "true") {
 			t.Errorf("level %d, half %v of %q", e.level, e.half, want)
 		}
+		priority, has := want["_SYS_MSG_PRIORITY_"]
+		n, err := strconv.ParseInt(priority, 10, 32)
+		if number := err == nil && n >= 0; has != e.traits.prioritized || has && number != (e.traits.priority != noPriority) || number && int32(n) != e.traits.priority {
+			t.Errorf("priority %d of %q", e.traits.priority, want)
+		}
+		if kind, _ := e.traits.kind(); kind != kindOf(want) {
+			t.Errorf("kind %s of %q", kind, want)
+		}
 	})
+}
+
+// kindOf is the kind of a message with these properties, as Java's TopicMessageType tells it.
+func kindOf(p map[string]string) string {
+	has := func(keys ...string) bool {
+		return slices.ContainsFunc(keys, func(key string) bool { _, ok := p[key]; return ok })
+	}
+	switch {
+	case strings.EqualFold(p["TRAN_MSG"], "true"):
+		return "TRANSACTION"
+	case has("DELAY", "TIMER_DELIVER_MS", "TIMER_DELAY_SEC", "TIMER_DELAY_MS"):
+		return "DELAY"
+	case has("__SHARDINGKEY"):
+		return "FIFO"
+	case has("_SYS_MSG_PRIORITY_"):
+		return "PRIORITY"
+	case has("__LITE_TOPIC"):
+		return "LITE"
+	}
+	return "NORMAL"
 }
 
 // FuzzAttributes checks that whatever is accepted can be applied to a new topic or is refused with a reason.
