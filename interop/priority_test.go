@@ -177,3 +177,31 @@ func TestSkuaClientSendsPriorities(t *testing.T) {
 		})
 	}
 }
+
+// The command that a refusal names does what it says, run as it is.
+func TestCureOfTheWrongType(t *testing.T) {
+	t.Parallel()
+	if !needSkua() {
+		t.Skip("Java's brokers do not look at types")
+	}
+	_, broker := private(t, cluster.Skua, cluster.Skua, "enableTopicMessageTypeCheck=true")
+	c := dial(t, broker.Addr)
+	if err := createTyped(c, "Cured", 3, 2, 6, "+message.type=FIFO"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := c.Send("Cured", 0, nil, []byte("x"))
+	if err == nil || !strings.Contains(err.Error(), "TopicMessageType validate failed, the expected type is FIFO, but actual type is NORMAL") {
+		t.Fatal(err)
+	}
+	_, command, ok := strings.Cut(err.Error(), "To change that: mqadmin ")
+	if !ok {
+		t.Fatal(err)
+	}
+	mqadmin(t, strings.Fields(command)...)
+	if _, err := c.Send("Cured", 0, nil, []byte("x")); err != nil {
+		t.Error(err)
+	}
+	if f, err := c.Call(351, remoting.Fields("topic", "Cured"), nil); err != nil || !strings.Contains(string(f.Body), `"readQueueNums":3`) || !strings.Contains(string(f.Body), `"writeQueueNums":2`) {
+		t.Errorf("%v %s", err, f.Body)
+	}
+}
