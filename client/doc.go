@@ -42,6 +42,12 @@
 // ([Message.DelayLevel], [Message.Delay], [Message.DeliverAt]). Those of the latter two kinds can be recalled until then:
 // [Producer.Recall].
 //
+// # Messages with a priority
+//
+// [Message.Priority] chooses the queue, and consumers that pop from a topic of message.type=PRIORITY get those of the last queue
+// first. Brokers drop the priority of messages that are delayed, have a sharding key or belong to a transaction, so that such
+// cannot be sent here.
+//
 // # Errors
 //
 // An [Error] is the refusal of a server, with its code and remark. A [FailedError] tells everything that was tried and
