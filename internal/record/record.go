@@ -75,6 +75,7 @@ type Message struct {
 	LogOffset      skua.LogOffset   // set by the store at append
 	BodyCRC        uint32           // set by Decode
 	Size           int32            // of the record; set by Decode and by the store
+	Light          bool             // the store is to enter it in the light queues that its properties name, too
 }
 
 // Transaction is the transaction kind of the message: 0 or one of the FlagTransaction values.
