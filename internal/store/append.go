@@ -28,6 +28,8 @@ type draft struct {
 
 	filters [][]byte // for the extension of each entry, if there are any
 	bits    []byte   // that filters are views of
+
+	light lightDraft // what is to be entered in light queues
 }
 
 func (d *draft) filter(i int) []byte {
@@ -44,13 +46,15 @@ const maxKeptDraft = 256 << 10
 
 func (d *draft) free() {
 	if cap(d.buf) <= maxKeptDraft {
+		d.light.free()
 		drafts.Put(d)
 	}
 }
 
 // Append stores the messages ms one behind the other in q and fills in their LogOffset, QueueOffset, StoreTime and Size.
 // When it returns the bytes are in memory that outlives the process; see WhenDurable for the disk. Messages whose SysFlag
-// says prepared or rollback get no queue entry and queue offset 0. It blocks for microseconds, at most a second when the
+// says prepared or rollback get no queue entry and queue offset 0. Those that are Light get entries in light queues, too.
+// It blocks for microseconds, at most a second when the
 // disk cannot keep up. Topic and QueueID of the messages must be those of q. The messages are stored all or none.
 // It allocates nothing in the steady state. Errors: *RefusedError.
 func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
@@ -65,9 +69,12 @@ func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
 	}
 	l := s.log
 	l.mu.Lock()
-	at, refusal := l.roomLocked(int64(len(d.buf)))
+	at, refusal := l.roomLocked(int64(len(d.buf)) + d.light.room)
 	if refusal == nil && q.deleted {
 		refusal = refusef(Deleted, "topic %s was deleted while the message was on its way", q.topic)
+	}
+	if refusal == nil && d.light.any() {
+		refusal = s.numberLightLocked(d, ms)
 	}
 	if refusal != nil {
 		l.mu.Unlock()
@@ -84,6 +91,7 @@ func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
 	s.appended(rec.End)
 	if !s.o.SyncFlush {
 		s.arrive(q, ms, d.tags)
+		s.arriveLight(d, ms)
 	}
 	return rec, nil
 }
@@ -92,6 +100,7 @@ func (s *Store) Append(q *Queue, ms ...*record.Message) (Receipt, error) {
 func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) error {
 	d.buf, d.tags, d.size, d.filters = d.buf[:0], d.tags[:0], d.size[:0], d.filters[:0]
 	d.keys, d.bits = d.keys[:0], d.bits[:0]
+	d.light.reset()
 	body := 0
 	for i, m := range ms {
 		body += len(m.Body)
@@ -99,6 +108,11 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 			return err
 		}
 		m.StoreTime = now
+		if m.Light {
+			if err := s.encodeLight(d, m, i); err != nil {
+				return err
+			}
+		}
 		n := len(d.buf)
 		if err := s.encodeRecord(d, m, q.batch && m.SysFlag&record.FlagInnerBatch != 0); err != nil {
 			return err
@@ -115,7 +129,7 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 			d.filters = append(d.filters, d.bits[n:])
 		}
 	}
-	if n := int64(len(d.buf)); n > int64(s.o.MaxMessageSize)+recordExtra || n+record.BlankSize > s.o.SegmentSize {
+	if n := int64(len(d.buf)) + d.light.room; n > int64(s.o.MaxMessageSize)+recordExtra || n+record.BlankSize > s.o.SegmentSize {
 		return refusef(BodyTooLarge, "records of %d bytes, allowed are %d (maxMessageSize %d) and what fits into a commit log "+
 			"file of %d", n, int64(s.o.MaxMessageSize)+recordExtra, s.o.MaxMessageSize, s.o.SegmentSize)
 	}
@@ -205,6 +219,9 @@ func (s *Store) placeLocked(d *draft, q *Queue, ms []*record.Message, at, now in
 	if next != q.next {
 		s.enqueueLocked(d, q, ms, next)
 	}
+	if d.light.any() {
+		s.enqueueLightLocked(d, ms)
+	}
 	return r
 }
 
@@ -230,12 +247,17 @@ func (s *Store) enqueueLocked(d *draft, q *Queue, ms []*record.Message, next int
 	}
 	q.mu.Unlock()
 	q.next = next
+	s.soilLocked(q)
+	if !s.o.SyncFlush {
+		q.visible.Store(next)
+	}
+}
+
+// soilLocked notes that q has entries to be flushed.
+func (s *Store) soilLocked(q *Queue) {
 	if !q.dirty {
 		q.dirty = true
 		s.dirty = append(s.dirty, q)
-	}
-	if !s.o.SyncFlush {
-		q.visible.Store(next)
 	}
 }
 

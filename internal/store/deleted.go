@@ -30,8 +30,9 @@ type deletions struct {
 // maxDeletions is how long the notes may get, bytes: more than ten thousand topics. Then old ones are given up.
 const maxDeletions = 1 << 20
 
-func (d *deletions) covers(m *record.Message) bool {
-	note, ok := d.known[string(m.Topic)]
+// covers reports whether m was stored in front of a deletion of a topic: its own, or a light queue that it names.
+func (d *deletions) covers(topic []byte, m *record.Message) bool {
+	note, ok := d.known[string(topic)]
 	return ok && note.Covers(int64(m.LogOffset), m.StoreTime)
 }
 
@@ -87,7 +88,8 @@ func (r *recovery) endsDeleted(q *Queue) bool {
 		return false
 	}
 	m, _, err := r.look(u.Log, u.Size)
-	return err == nil && string(m.Topic) == q.topic && r.s.deletions.covers(&m)
+	_, mine := q.placeOf(&m)
+	return err == nil && mine && r.s.deletions.covers([]byte(q.topic), &m)
 }
 
 // settleDeletions makes the notes those of a log from begin to end, before anything is appended to it.

@@ -87,12 +87,13 @@ func (r *recovery) checkLast(q *Queue, begin int64) error {
 		return fmt.Errorf("%s points to log offset %d, behind the files of the log", q.dir(), u.Log)
 	}
 	m, n, err := r.look(u.Log, u.Size)
+	off, mine := q.placeOf(&m)
 	switch {
 	case r.crashed && err != nil:
 		return nil // the log may be torn there
 	case err != nil:
 		return fmt.Errorf("%s points to log offset %d, where there is no record: %w", q.dir(), u.Log, err)
-	case string(m.Topic) != q.topic || m.QueueID != q.id || int64(m.QueueOffset) != q.next-1 || n != int(u.Size):
+	case !mine || off != q.next-1 || n != int(u.Size):
 		return fmt.Errorf("%s ends with an entry of another message, at offset %d", q.dir(), q.next-1)
 	}
 	return nil

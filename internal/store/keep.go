@@ -190,16 +190,22 @@ func (s *Store) dropFirst(r *Retention, early bool) bool {
 // cleanQueues forgets queue entries and index items of messages that are no longer in the log.
 func (s *Store) cleanQueues() {
 	begin := int64(s.Min())
+	var over []*Queue
 	for _, topic := range s.Topics() {
 		for _, q := range s.Queues(topic) {
 			s.flusher.mu.Lock() // for each anew: a flush shall not wait for all of them
-			err := q.dropBefore(q.correctMin(begin))
+			live := q.correctMin(begin)
+			err := q.dropBefore(live)
 			s.flusher.mu.Unlock()
 			if err != nil {
 				s.o.Log.Warn("queue file cannot be removed", "topic", q.topic, "queue", q.id, "err", err)
 			}
+			if end := q.visible.Load(); q.light() && live == end && end > 0 {
+				over = append(over, q)
+			}
 		}
 	}
+	s.dropOver(over)
 	s.flusher.mu.Lock()
 	s.flusher.retell = true
 	if s.shared != nil {

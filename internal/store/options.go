@@ -36,6 +36,8 @@ type Options struct {
 	StagingSize    int64         // bytes of <Dir>/skua/staging; 32 MiB, more if MaxMessageSize asks for it
 	BatchQueueSize int64         // mapperFileSizeBatchConsumeQueue, bytes; 13,800,000; rounded up to whole units of 46
 	Shared         bool          // storeType=defaultRocksDB: the entries of all queues are in one log, see sharedLog
+	Light          bool          // enableLmq: messages may ask for entries in light queues, see record.Message
+	MaxLight       int           // how many light queues appends may make there be; 1,000,000
 	Extend         bool          // enableConsumeQueueExt: queue entries get an Extension
 	ExtensionSize  int64         // mappedFileSizeConsumeQueueExt, bytes; 48 MiB
 	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
@@ -53,6 +55,9 @@ type Options struct {
 	// Settled is called in SyncFlush whenever those who waited for durability have been told, many of them perhaps: what
 	// they have to say can leave together. It must not block.
 	Settled func()
+	// LightGone is called when light queues were forgotten: they were never written to, or all of their messages have left the
+	// log. What is appended to them later is numbered from 0 on. It is called by a goroutine of retention or of DropUnused.
+	LightGone func(names map[string]bool)
 	// Flushed is called once by Close, when everything is on disk, and before the directory is given back to others. Its
 	// error is that of Close, and leaves the store as one that was killed.
 	Flushed func() error
@@ -90,6 +95,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxMessageSize, 4<<20)
 	setDefault(&o.MaxWait, time.Second)
 	setDefault(&o.StagingSize, 32<<20)
+	setDefault(&o.MaxLight, 1_000_000)
 	o.Transfer = o.Transfer.withDefaults()
 	if !slices.ContainsFunc(o.CommitLogDirs, func(dir string) bool { return !slices.Contains(o.ReadOnlyDirs, dir) }) {
 		return o, fmt.Errorf("store: all directories of storePathCommitLog are in readOnlyCommitLogStorePaths, too: %v; leave one writable",
@@ -103,6 +109,9 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.pace.delay, drainDelay)
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.LightGone == nil {
+		o.LightGone = func(map[string]bool) {}
 	}
 	if o.Settled == nil {
 		o.Settled = func() {}

@@ -8,12 +8,13 @@ import (
 // Reason tells why a store does not take a message.
 type Reason int
 
-// The reasons. Those up to Deleted concern the message, the others the whole store.
+// The reasons. Those up to TooManyLight concern the message, the others the whole store.
 const (
 	BodyTooLarge       Reason = iota + 1 // the body or the record exceeds MaxMessageSize
 	PropertiesTooLarge                   // the properties exceed 32,767 bytes
 	TopicInvalid                         // the topic cannot be a directory, or is not that of the queue
 	Deleted                              // the topic was deleted meanwhile
+	TooManyLight                         // the message names a new light queue, and there are enough
 	Busy                                 // the disk cannot keep up; try again
 	DiskFull                             // no space; ends by itself when there is space again
 	Failed                               // a write or sync failed; ends with a restart
@@ -24,7 +25,7 @@ const (
 // String names the reason.
 func (r Reason) String() string {
 	names := [...]string{BodyTooLarge: "body too large", PropertiesTooLarge: "properties too large",
-		TopicInvalid: "topic invalid", Deleted: "topic deleted", Busy: "busy", DiskFull: "disk full", Failed: "disk failed",
+		TopicInvalid: "topic invalid", Deleted: "topic deleted", TooManyLight: "too many light queues", Busy: "busy", DiskFull: "disk full", Failed: "disk failed",
 		ReadOnly: "read-only", Closed: "closed"}
 	if r <= 0 || int(r) >= len(names) {
 		return fmt.Sprintf("reason %d", int(r))

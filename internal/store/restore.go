@@ -25,12 +25,20 @@ func (q *Queue) setEnd(next int64) {
 	q.visible.Store(next)
 }
 
-// restore makes sure that the queue has the entry of m, a record that is in the log.
+// restore makes sure that the queues have the entries of m, a record that is in the log.
 func (s *Store) restore(m *record.Message) error {
 	if !m.Queued() || !layout.Storable(string(m.Topic)) || m.QueueID < 0 {
 		return nil
 	}
-	if s.deletions.covers(m) {
+	if err := s.restoreOwn(m); err != nil {
+		return err
+	}
+	return s.restoreLight(m)
+}
+
+// restoreOwn is restore for the queue that m was sent to.
+func (s *Store) restoreOwn(m *record.Message) error {
+	if s.deletions.covers(m.Topic, m) {
 		return nil
 	}
 	q := s.queues.find(m.Topic, m.QueueID)
@@ -41,7 +49,11 @@ func (s *Store) restore(m *record.Message) error {
 	if m.SysFlag&record.FlagInnerBatch != 0 && !q.batch {
 		return nil // the topic was another one then
 	}
-	off := int64(m.QueueOffset)
+	return s.restoreEntry(q, m, int64(m.QueueOffset))
+}
+
+// restoreEntry makes sure that q has the entry of m at off.
+func (s *Store) restoreEntry(q *Queue, m *record.Message, off int64) error {
 	if off < q.begin() {
 		if int64(m.LogOffset) < q.maxLog && !s.rebuild {
 			return nil // retention took the entry
@@ -53,7 +65,7 @@ func (s *Store) restore(m *record.Message) error {
 	}
 	if off < q.next {
 		if u, err := q.unit(off); err == nil && u.Log == int64(m.LogOffset) && q.extensionIntact(u, m) {
-			return q.dropOlder(m)
+			return q.dropOlder(m, off+q.span(m))
 		}
 		if err := q.cut(off); err != nil {
 			return err
@@ -78,10 +90,7 @@ func (s *Store) restore(m *record.Message) error {
 	}
 	q.maxLog = int64(m.LogOffset) + int64(m.Size)
 	q.visible.Store(q.next)
-	if !q.dirty {
-		q.dirty = true
-		s.dirty = append(s.dirty, q)
-	}
+	s.soilLocked(q)
 	if q.next-q.flushed < maxRestored {
 		return nil
 	}
@@ -94,11 +103,10 @@ func (s *Store) restore(m *record.Message) error {
 	return nil
 }
 
-// dropOlder removes the entries behind that of m, which is in place, if the last of them is of a record in front of m: they
+// dropOlder removes the entries behind that of m, those from next on, if the last of them is of a record in front of m: they
 // are of a topic of that name that was deleted. Those that are right the scan still has before it.
-func (q *Queue) dropOlder(m *record.Message) error {
+func (q *Queue) dropOlder(m *record.Message, next int64) error {
 	end := int64(m.LogOffset) + int64(m.Size)
-	next := int64(m.QueueOffset) + int64(q.span(m))
 	if next >= q.next || q.maxLog >= end {
 		return nil
 	}

@@ -11,6 +11,7 @@ import (
 type queueTable struct {
 	mu     sync.RWMutex
 	topics map[string][]*Queue // sorted by id; none is empty
+	light  int                 // light queues among them
 }
 
 // find returns a queue, nil if there is none. It does not allocate.
@@ -56,6 +57,9 @@ func (t *queueTable) get(topic string, id int32, fresh func(topic string, id int
 	}
 	q = fresh(topic, id)
 	t.topics[topic] = slices.Insert(qs, i, q)
+	if q.light() {
+		t.light++
+	}
 	return q
 }
 
@@ -83,7 +87,19 @@ func (t *queueTable) drop(topic string) []*Queue {
 	defer t.mu.Unlock()
 	qs := t.topics[topic]
 	delete(t.topics, topic)
+	for _, q := range qs {
+		if q.light() {
+			t.light--
+		}
+	}
 	return qs
+}
+
+// lights is how many light queues there are.
+func (t *queueTable) lights() int {
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return t.light
 }
 
 // clear forgets all queues.
@@ -91,6 +107,7 @@ func (t *queueTable) clear() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	clear(t.topics)
+	t.light = 0
 }
 
 // empty reports whether there are no queues.

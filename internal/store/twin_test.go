@@ -53,7 +53,12 @@ func TestTwin(t *testing.T) {
 				queues: map[string][]stored{}, counts: map[string]int{}}
 			w.now.Store(1_700_000_000_000)
 			w.o.Now, w.o.SyncFlush, w.o.Faults = w.now.read, sync, w.machine.faults()
-			w.o.FlushInterval = 3 * time.Millisecond
+			w.o.FlushInterval, w.o.Light = 3*time.Millisecond, true
+			w.o.LightGone = func(names map[string]bool) { // only retain makes it be called
+				for name := range names {
+					delete(w.queues, twinKey(name, 0))
+				}
+			}
 			w.s = open(t, w.o)
 			for end := time.Now().Add(*twinTime); time.Now().Before(end) && !t.Failed(); {
 				w.step()
@@ -81,13 +86,14 @@ var twinSteps = []struct {
 	name   string
 	do     func(w *twinTest)
 }{
-	{800, "append", (*twinTest).append},
+	{795, "append", (*twinTest).append},
 	{40, "read", (*twinTest).readOne},
 	{20, "query", (*twinTest).query},
 	{30, "flush", func(w *twinTest) { w.s.flushCycle() }},
 	{30, "durable", (*twinTest).durable},
 	{15, "later", func(w *twinTest) { w.now.Add(w.rnd.Int64N(2000)) }},
 	{5, "delete topic", (*twinTest).deleteTopic},
+	{5, "delete light queue", (*twinTest).deleteLight},
 	{5, "retain", (*twinTest).retain},
 	{15, "clean stop", func(w *twinTest) { closed(w.t, w.s); w.reopen("a clean stop") }},
 	{20, "kill", func(w *twinTest) { crash(w.t, w.s); w.reopen("a kill") }},
@@ -123,6 +129,7 @@ func (w *twinTest) append() {
 		}
 		w.n++
 	}
+	lights := w.nameLight(ms)
 	r, err := w.s.Append(w.s.Queue(topic, queue), ms...)
 	if err != nil {
 		w.t.Fatal(err)
@@ -137,6 +144,48 @@ func (w *twinTest) append() {
 	for _, m := range ms {
 		w.queues[k] = append(w.queues[k], stored{string(m.Body), m.LogOffset, m.LogOffset + skua.LogOffset(m.Size), false})
 	}
+	for i, names := range lights {
+		m := ms[i]
+		for _, name := range names {
+			k := twinKey(name, 0)
+			w.queues[k] = append(w.queues[k], stored{string(m.Body), m.LogOffset, m.LogOffset + skua.LogOffset(m.Size), false})
+		}
+	}
+}
+
+// nameLight makes some messages ask for entries in light queues, and tells in which they will have them.
+func (w *twinTest) nameLight(ms []*record.Message) [][]string {
+	lights := make([][]string, len(ms))
+	if w.rnd.IntN(3) > 0 {
+		return lights
+	}
+	for i, m := range ms {
+		var list []string
+		for n := range 3 {
+			if name := fmt.Sprint("%LMQ%", n); w.rnd.IntN(2) == 0 {
+				lights[i], list = append(lights[i], name), append(list, name)
+			}
+		}
+		if w.rnd.IntN(10) == 0 {
+			list = append(list, "%LMQ%with/slash")
+		}
+		if len(lights[i]) > 0 && w.rnd.IntN(10) == 0 {
+			list = append(list, lights[i][0]) // a second time
+		}
+		m.Light = len(list) > 0
+		if m.Light {
+			m.Properties = record.AppendProperty(m.Properties, skua.PropMultiDispatch, strings.Join(list, ","))
+		}
+	}
+	return lights
+}
+
+func (w *twinTest) deleteLight() {
+	name := fmt.Sprint("%LMQ%", w.rnd.IntN(3))
+	if err := w.s.DeleteTopic(name); err != nil {
+		w.t.Fatal(err)
+	}
+	delete(w.queues, twinKey(name, 0))
 }
 
 // durable waits until all is on disk, as the store says.
@@ -174,7 +223,10 @@ func (w *twinTest) deleteTopic() {
 
 func (w *twinTest) retain() {
 	files, _ := filepath.Glob(filepath.Join(w.o.Dir, "commitlog", "0*"))
-	for _, f := range files[:len(files)/2] {
+	if w.rnd.IntN(4) == 0 {
+		w.s.DropUnused(func(*Queue) bool { return false })
+	}
+	for _, f := range files[:len(files)/2+w.rnd.IntN(len(files)/2+1)] {
 		old := w.now.read().Add(-100 * time.Hour)
 		if err := os.Chtimes(f, old, old); err != nil && !errors.Is(err, os.ErrNotExist) {
 			w.t.Fatal(err)
@@ -193,6 +245,7 @@ func (w *twinTest) powerLoss() {
 		for queue := range int32(3) {
 			w.settle(fmt.Sprint("T", topic), queue)
 		}
+		w.settle(fmt.Sprint("%LMQ%", topic), 0)
 	}
 	w.check("after a power loss")
 }
