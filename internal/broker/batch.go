@@ -35,6 +35,7 @@ func (s *sending) checkBatch() error {
 // it did not; here it is refused, as a message that is sent alone would have been treated otherwise.
 func (s *sending) checkItem(it record.BatchItem, n int) error {
 	keyed, wrong := !s.topic.keyed, ""
+	s.forged = false
 	record.EachProperty(it.Properties, func(key, value []byte) bool {
 		switch string(key) {
 		case skua.PropKeys:
@@ -49,6 +50,8 @@ func (s *sending) checkItem(it record.BatchItem, n int) error {
 			if bytes.EqualFold(value, []byte("true")) {
 				wrong = "it cannot be a transaction message"
 			}
+		case skua.PropMultiQueueOffset:
+			s.forged = true
 		case skua.PropInnerNum:
 			wrong = "it cannot be a batch itself"
 		}
@@ -102,6 +105,9 @@ func (s *sending) unpack(body []byte) error {
 		}
 		m := s.message
 		m.Flag, m.Body, m.Properties = it.Flag, it.Body, it.Properties
+		if s.forged {
+			m.Properties = record.AppendWithoutLightOffsets(nil, it.Properties)
+		}
 		s.items = append(s.items, m)
 		return len(s.items) <= maxBatchMessages
 	})

@@ -54,6 +54,7 @@ type Broker struct {
 	topics       *topics
 	groups       *groups
 	offsets      *offsets
+	opened       chan struct{} // closed when open has returned, which the store's goroutines cannot know
 	modes        *requestModes
 	routes       routes
 	polls        *polls
@@ -99,7 +100,7 @@ func New(o Options, log *slog.Logger) (*Broker, error) {
 	if err := o.validate(); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	b := &Broker{log: log, started: time.Now()}
+	b := &Broker{log: log, started: time.Now(), opened: make(chan struct{})}
 	b.running, b.cancel = context.WithCancel(context.Background())
 	b.stop = b.running.Done()
 	b.registration = registration{soon: make(chan struct{}, 1), once: make(chan struct{}), states: map[string]string{}}
@@ -123,11 +124,13 @@ func New(o Options, log *slog.Logger) (*Broker, error) {
 
 // open opens the store and everything that lives beside it.
 func (b *Broker) open(o *Options) (err error) {
+	defer close(b.opened)
 	levels, err := parseDelayLevels(o.MessageDelayLevel)
 	if err != nil {
 		return err
 	}
 	b.stats = newStats(b.started)
+	b.stats.lightTogether = o.EnableLmq && !o.EnableLmqStats
 	b.clients = newClients()
 	b.polls = newPolls(int(o.MaxHeldPulls), b.arrivedMatching)
 	b.notices = newNotices(b.clients, b.log)
@@ -141,6 +144,7 @@ func (b *Broker) open(o *Options) (err error) {
 	o.logDurability(b.log)
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived, so.Settled = b.log, levels.tagsCode, b.arrived, b.answers.flush
+	so.LightGone = b.lightGone
 	so.Flushed = func() error { return b.wheel.close() }
 	b.syncFlush = so.SyncFlush
 	inTopics := b.savedIn(o, "topics.json", "topics")
@@ -166,6 +170,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.topics, err = openTopics(inTopics, b.store, b.stats, b.log); err != nil {
 		return err
 	}
+	b.topics.light = o.EnableLmq
 	mappings, err := openMappings(b.savedIn(o, "topicQueueMapping.json", "mappings"), o.BrokerName, b.log)
 	if err != nil {
 		return err
@@ -179,9 +184,11 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.groups, err = openGroups(b.savedIn(o, "subscriptionGroup.json", "groups"), b.log); err != nil {
 		return err
 	}
-	if b.offsets, err = openOffsets(b.configPath("consumerOffset.json"), o.ConsumerOffsetUpdateVersionStep, b.log); err != nil {
+	b.groups.light = o.EnableLmq
+	if b.offsets, err = openOffsets(offsetFiles{b.configPath(""), o.EnableLmq}, o.ConsumerOffsetUpdateVersionStep, b.log); err != nil {
 		return err
 	}
+	b.offsets.forget(func(k offsetKey) bool { return b.topics.isLight(k.topic) && b.store.Find([]byte(k.topic), 0) == nil })
 	b.offsets.bound(b.endOf)
 	if b.modes, err = openRequestModes(b.configPath("messageRequestMode.json"), b.log); err != nil {
 		return err
@@ -339,6 +346,7 @@ func (b *Broker) start(failed chan<- error) {
 	b.every(broadcastScan, b.gatherBroadcasts)
 	b.every(mappingSweep, b.sweepMappings)
 	b.every(time.Second, b.tick)
+	b.every(lightSweep, b.sweepLight)
 	if o.EnableSlaveActingMaster {
 		b.every(time.Duration(o.BrokerHeartbeatInterval)*time.Millisecond, func(time.Time) { b.sendHeartbeats() })
 	}

@@ -237,6 +237,7 @@ func (e *ending) deliver(topic []byte, queue int32) (store.Receipt, error) {
 	if err != nil {
 		return store.Receipt{}, err
 	}
+	m.Light = true
 	e.list = append(e.list[:0], m)
 	t, queue, leave := e.t.b.topics.home(e.t.b.topics.get(topic), queue)
 	defer leave()

@@ -23,3 +23,6 @@ func (b *Broker) GatherBroadcasts(now time.Time) { b.gatherBroadcasts(now) }
 
 // SweepMappings looks for what is of no use in mappings of static topics, as the broker does at intervals.
 func (b *Broker) SweepMappings(now time.Time) { b.sweepMappings(now) }
+
+// SweepLight forgets light queues that nobody uses, as each minute.
+func (b *Broker) SweepLight() { b.sweepLight(time.Time{}) }

@@ -1,11 +1,13 @@
 package broker
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
 	"sync"
 
 	"github.com/skuamq/skua"
@@ -38,6 +40,8 @@ func (g *group) mayRead(topic []byte) bool { return g.forbidden[string(topic)]&f
 type groups struct {
 	changeFile
 
+	light bool // groups whose names begin with %LMQ% exist; set once
+
 	mu    sync.RWMutex
 	table map[string]*group          // guarded by mu
 	saved command.GroupConfigWrapper // what is saved; guarded by changeFile.change and, for writers, mu, too
@@ -63,8 +67,11 @@ func openGroups(at savedIn, log *slog.Logger) (*groups, error) {
 	return gs, gs.replayed(changes)
 }
 
-// get returns a group, nil if there is none. It does not allocate.
+// get returns a group, nil if there is none. It does not allocate, but for one that exists by its name.
 func (gs *groups) get(name []byte) *group {
+	if gs.light && bytes.HasPrefix(name, lightPrefix) {
+		return gs.lookup(string(name))
+	}
 	gs.mu.RLock()
 	g := gs.table[string(name)]
 	gs.mu.RUnlock()
@@ -75,6 +82,9 @@ func (gs *groups) get(name []byte) *group {
 func (gs *groups) lookup(name string) *group {
 	gs.mu.RLock()
 	defer gs.mu.RUnlock()
+	if gs.light && strings.HasPrefix(name, skua.LMQPrefix) {
+		return gs.lightGroup(name)
+	}
 	return gs.table[name]
 }
 
@@ -150,6 +160,9 @@ func (b *Broker) changeGroups(req *wire.Frame, configs []command.GroupConfig) {
 	err := b.groups.update(func(saved *command.GroupConfigWrapper) (*groupChange, error) {
 		put := make(map[string]command.GroupConfig, len(configs))
 		for _, c := range configs {
+			if b.groups.light && strings.HasPrefix(c.Name, skua.LMQPrefix) {
+				continue // as in Java: these have no settings
+			}
 			old, exists := put[c.Name] // a list may name a group twice
 			if !exists {
 				old, exists = saved.Groups[c.Name]
@@ -165,9 +178,12 @@ func (b *Broker) changeGroups(req *wire.Frame, configs []command.GroupConfig) {
 			put[c.Name] = c
 			b.log.Info("consumer group changed", "group", c.Name, "created", !exists, "consumeEnable", c.ConsumeEnable, "retryMaxTimes", c.RetryMaxTimes)
 		}
+		if len(put) == 0 {
+			return nil, errNoChange
+		}
 		return &groupChange{Put: slices.Collect(maps.Values(put))}, nil
 	})
-	if err != nil {
+	if err != nil && err != errNoChange {
 		refuseWith(req, err)
 		return
 	}

@@ -98,7 +98,7 @@ func (ps *polls) hold(p *pull) bool {
 	s.mu.Unlock()
 	// What came between the read and now, a message, the deadline, the end of the connection or that of the broker, a queue
 	// that was moved, told nobody.
-	if q.Max() > off || !time.Now().Before(p.held.until) || ps.ended() || p.outdated() {
+	if q.Max() > off || p.topic.light && q.Deleted() || !time.Now().Before(p.held.until) || ps.ended() || p.outdated() {
 		ps.wakeOne(p)
 	}
 	select {
@@ -236,12 +236,17 @@ func (ps *polls) ofConn(c *wire.Conn) []*pull {
 
 // topicChanged wakes all pulls of a topic.
 func (ps *polls) topicChanged(name string) {
+	ps.wakeTopics(func(topic string) bool { return topic == name })
+}
+
+// wakeTopics wakes all pulls of topics.
+func (ps *polls) wakeTopics(which func(topic string) bool) {
 	for i := range ps.shards {
 		s := &ps.shards[i]
 		var queues []*store.Queue
 		s.mu.Lock()
 		for q := range s.queues {
-			if q.Topic() == name {
+			if which(q.Topic()) {
 				queues = append(queues, q)
 			}
 		}

@@ -61,15 +61,16 @@ func (g *groupProgress) atLocked(queue int32, add bool) *progress {
 	return &g.queues[i]
 }
 
-// offsets are the offsets of consumer groups, and consumerOffset.json. It is safe for concurrent use. Looking up and
+// offsets are the offsets of consumer groups, and consumerOffset.json, or lmqConsumerOffset.json. It is safe for concurrent use. Looking up and
 // storing the offset of a known queue does not allocate.
 //
 // Crash argument: offsets are saved at intervals, so those of the last seconds may be lost; messages since are then
 // delivered again, which consumers have to expect at any time.
 type offsets struct {
-	path string
-	step int64 // updates for each version
-	log  *slog.Logger
+	path  string
+	step  int64 // updates for each version
+	light bool  // the file is lmqConsumerOffset.json
+	log   *slog.Logger
 
 	failing atomic.Bool // whether the last attempt to save failed; the saver's
 
@@ -87,13 +88,14 @@ type offsets struct {
 	}
 }
 
-// openOffsets reads the offsets of a store.
-func openOffsets(path string, step int64, log *slog.Logger) (*offsets, error) {
-	saved, err := readConfig[command.ConsumerOffsets](path, log)
+// openOffsets reads the offsets of a store from the file for a store with light queues, or without.
+func openOffsets(at offsetFiles, step int64, log *slog.Logger) (*offsets, error) {
+	saved, switched, err := at.read(log)
 	if err != nil {
 		return nil, err
 	}
-	o := &offsets{path: path, step: step, log: log, table: map[offsetKey]*groupProgress{}}
+	o := &offsets{path: at.path(), step: step, light: at.light, log: log, table: map[offsetKey]*groupProgress{}}
+	o.changes.dirty = switched
 	if saved == nil {
 		o.saving.file.DataVersion = command.DataVersion{Timestamp: time.Now().UnixMilli()}
 		return o, nil
@@ -103,7 +105,7 @@ func openOffsets(path string, step int64, log *slog.Logger) (*offsets, error) {
 		for name, queues := range table {
 			topic, group, ok := strings.Cut(name, "@")
 			if !ok {
-				log.Warn("offsets under a name without @ are left out", "file", path, "name", name)
+				log.Warn("offsets under a name without @ are left out", "file", o.path, "name", name)
 				continue
 			}
 			g := o.of([]byte(topic), []byte(group), true)
@@ -114,6 +116,9 @@ func openOffsets(path string, step int64, log *slog.Logger) (*offsets, error) {
 	}
 	read(saved.Offsets, func(p *progress, off skua.QueueOffset) { p.committed = off })
 	read(saved.PullOffsets, func(p *progress, off skua.QueueOffset) { p.pulled = off })
+	for name, off := range saved.Light {
+		read(map[string]map[int32]skua.QueueOffset{name: {0: off}}, func(p *progress, off skua.QueueOffset) { p.committed = off })
+	}
 	return o, nil
 }
 
@@ -349,6 +354,9 @@ func (o *offsets) allLocked() command.ConsumerOffsets {
 	out.Offsets = map[string]map[int32]skua.QueueOffset{}
 	out.PullOffsets = map[string]map[int32]skua.QueueOffset{}
 	out.GroupTopics = map[string][]string{}
+	if o.light {
+		out.Light = map[string]skua.QueueOffset{}
+	}
 	put := func(table map[string]map[int32]skua.QueueOffset, name string, queue int32, off skua.QueueOffset) {
 		if off == noOffset {
 			return
@@ -362,9 +370,14 @@ func (o *offsets) allLocked() command.ConsumerOffsets {
 	defer o.mu.RUnlock()
 	for k, g := range o.table {
 		name := k.topic + "@" + k.group
+		apart := o.light && strings.HasPrefix(k.group, skua.LMQPrefix)
 		g.mu.Lock()
 		for _, p := range g.queues {
-			put(out.Offsets, name, p.queue, p.committed)
+			if apart && p.queue == 0 && p.committed != noOffset {
+				out.Light[name] = p.committed
+			} else {
+				put(out.Offsets, name, p.queue, p.committed)
+			}
 			put(out.PullOffsets, name, p.queue, p.pulled)
 		}
 		g.mu.Unlock()

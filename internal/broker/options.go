@@ -231,6 +231,7 @@ type Options struct {
 	TransactionOptions
 
 	TimerOptions
+	LightOptions
 
 	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
 	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" min:"1" live:"true"`
@@ -322,6 +323,7 @@ func (o *Options) store() store.Options {
 		QueueFileSize:  int64(o.MappedFileSizeConsumeQueue),
 		Extend:         o.EnableConsumeQueueExt,
 		Shared:         o.StoreType == storeShared,
+		Light:          o.dispatches(),
 		IndexSlots:     o.MaxHashSlotNum,
 		IndexItems:     o.MaxIndexNum,
 		NoIndex:        !o.MessageIndexEnable || !o.IndexFileWriteEnable,
@@ -335,6 +337,9 @@ func (o *Options) store() store.Options {
 		CheckCRC:       o.CheckCRCOnRecover,
 		Seal:           o.EnabledAppendPropCRC,
 		CheckSeals:     o.ForceVerifyPropCRC,
+	}
+	if o.EnableLmq && o.EnableLmqQuota {
+		s.MaxLight = int(o.MaxLmqConsumeQueueNum)
 	}
 	s.ExtensionSize = int64(o.MappedFileSizeConsumeQueueExt)
 	s.BatchQueueSize = int64(o.MapperFileSizeBatchConsumeQueue)

@@ -22,6 +22,7 @@ type edited struct {
 	half       bool   // half of a transaction
 	keys       bool   // has keys
 	innerBatch bool   // claims to be a batch in one record
+	light      bool   // names light queues
 	timing     timing // a time of delivery that it asks for
 	traits     traits // of which kind it is
 
@@ -88,6 +89,10 @@ func (e *edited) note(key, value []byte) bool {
 		e.traits.note(key, value)
 	case skua.PropTimerOutMs, skua.PropTimerDeleteKey:
 		e.timing.note(key, value)
+	case skua.PropMultiDispatch:
+		e.light = true
+	case skua.PropMultiQueueOffset: // only the store knows
+		return false
 	case skua.PropPopCheckpoint, skua.PropRegion, skua.PropTraceOn, skua.PropCluster, skua.PropHalf:
 		return false
 	}

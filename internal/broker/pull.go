@@ -131,6 +131,9 @@ func (p *pull) prepare(conn *wire.Conn, h *command.PullHeader) error {
 		return refusalf(command.StatusInvalidParameter, "queueId[%d] is illegal, topic:[%s] topicConfig.readQueueNums:[%d] consumer:[/%s]",
 			h.QueueID, t.Name, t.ReadQueues, conn.RemoteAddr())
 	}
+	if err := t.reserve(); err != nil {
+		return storeRefusal(err)
+	}
 	view := b.clients.outlook(h.Group)
 	want, err := b.selection(h, g, view)
 	if err != nil {
@@ -305,6 +308,10 @@ func (p *pull) resume() {
 	}
 	if err := cmp.Or(g.pullable(), t.pullable()); err != nil {
 		refusePull(p.call, err)
+		return
+	}
+	if err := t.reserve(); err != nil {
+		refuseCallWith(p.call, storeRefusal(err))
 		return
 	}
 	// Another one, because others may still look at p.

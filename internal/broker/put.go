@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -30,6 +31,10 @@ func (b *Broker) put(t *topic, ms []*record.Message, d delay, scratch *[]byte) (
 		*scratch = park(ms[0], d.until, *scratch)
 		t = b.topics.find(skua.TimerTopic)
 	}
+	if err := t.reserve(); err != nil {
+		b.stats.refused(int64(len(ms)))
+		return store.Receipt{}, err
+	}
 	q := t.queue(ms[0].QueueID)
 	r, err := b.store.Append(q, ms...)
 	if err != nil {
@@ -52,14 +57,21 @@ func (ts *topics) home(t *topic, queue int32) (now *topic, at int32, leave func(
 	return now, now.mapping.Home(queue), now.gate.RUnlock
 }
 
-// storeCopy stores a message that leaves a topic of the broker's, in which it has waited, where it belongs. topics may be nil.
+// storeCopy stores a message that leaves a topic of the broker's, in which it has waited, where it belongs; topics may be nil.
+// If there are too many light queues it is in none of those that it names, so that others need not wait behind it.
 func storeCopy(s *store.Store, topics *topics, st *stats, m *record.Message) (store.Receipt, error) {
 	if topics != nil {
 		_, at, leave := topics.home(topics.get(m.Topic), m.QueueID)
 		defer leave()
 		m.QueueID = at
 	}
-	r, err := s.Append(s.Queue(string(m.Topic), m.QueueID), m)
+	m.Light = true
+	q := s.Queue(string(m.Topic), m.QueueID)
+	r, err := s.Append(q, m)
+	if refused := (*store.RefusedError)(nil); errors.As(err, &refused) && refused.Reason == store.TooManyLight {
+		m.Light = false
+		r, err = s.Append(q, m)
+	}
 	if err != nil {
 		st.refused(1)
 		return r, err

@@ -42,6 +42,7 @@ type sending struct {
 	plain    []byte // memory for what it says
 	settled  func(error)
 	gathered bool // the answer leaves with others
+	forged   bool // the message of the batch that was checked last tells offsets in light queues
 }
 
 var sendings = sync.Pool{New: func() any { return new(sending) }}
@@ -308,6 +309,11 @@ func (s *sending) complete(req *wire.Frame, h *command.SendHeader) error {
 		s.edited.untimed = true
 		s.edited.scan(h.Properties)
 	}
+	if s.edited.light {
+		if err := s.checkLight(); err != nil {
+			return err
+		}
+	}
 	s.prioritize(h)
 	s.edited.finish(s.b, o)
 	s.message.Properties = s.edited.out
@@ -428,6 +434,8 @@ func storeRefusal(err error) error {
 		return refusalf(command.StatusMessageIllegal, "the message is illegal, maybe msg body or properties length not matched: %v", err)
 	case store.Deleted:
 		return refusalf(command.StatusTopicNotExist, "topic not exist, apply first please: %v", err)
+	case store.TooManyLight:
+		return refusalf(command.StatusLMQQuotaExceeded, "[LMQ_CONSUME_QUEUE_NUM_EXCEEDED]lmq consume queue num exceeded. (%v; enableLmqQuota, maxLmqConsumeQueueNum)", err)
 	case store.Busy:
 		return refusalf(command.StatusSystemBusy, "[PC_SYNCHRONIZED]broker busy, start flow control for a while: %v", err)
 	}

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -54,6 +55,8 @@ type stats struct {
 	getFound, getMiss        atomic.Int64 // pulls that found messages, and those that did not
 	putMessages, gotMessages counter      // the same messages, for the windows of the broker's own statistics
 
+	lightTogether bool // light queues, and groups of them, are counted as %LMQ%; set once
+
 	mu     sync.RWMutex
 	topics map[string]*topicStats   // guarded by mu
 	groups map[groupKey]*groupStats // guarded by mu
@@ -86,8 +89,17 @@ var (
 	discardedGroup groupStats
 )
 
+// counted is the name under which a topic or group is counted.
+func (s *stats) counted(name []byte) []byte {
+	if s.lightTogether && bytes.HasPrefix(name, lightPrefix) {
+		return lightPrefix
+	}
+	return name
+}
+
 // topic returns the counters of a topic, which stay valid until forgetTopic. It allocates only for a new one.
 func (s *stats) topic(name []byte) *topicStats {
+	name = s.counted(name)
 	s.mu.RLock()
 	t := s.topics[string(name)]
 	s.mu.RUnlock()
@@ -109,6 +121,7 @@ func (s *stats) topic(name []byte) *topicStats {
 
 // group returns the counters of a group on a topic, as topic does.
 func (s *stats) group(topic, group []byte) *groupStats {
+	topic, group = s.counted(topic), s.counted(group)
 	s.mu.RLock()
 	g := s.groups[groupKey{string(topic), string(group)}]
 	s.mu.RUnlock()

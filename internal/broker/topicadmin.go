@@ -57,7 +57,9 @@ func (b *Broker) updateTopic(req *wire.Frame) {
 		refuseWith(req, err)
 		return
 	}
-	b.registerTopic(h.Topic)
+	if !b.topics.isLight(h.Topic) {
+		b.registerTopic(h.Topic)
+	}
 	succeed(req, nil, nil)
 }
 
@@ -104,6 +106,9 @@ func (b *Broker) checkTopic(c *command.TopicConfig) error {
 func (b *Broker) changeTopic(c command.TopicConfig) error {
 	if err := b.checkTopic(&c); err != nil {
 		return err
+	}
+	if b.topics.isLight(c.Name) {
+		return nil // as in Java: it exists, and has no settings
 	}
 	return b.topics.update(c.Name, func(old *command.TopicConfig) (command.TopicConfig, error) {
 		var had map[string]string

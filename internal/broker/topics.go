@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"bytes"
 	"cmp"
 	"fmt"
 	"log/slog"
@@ -31,6 +32,7 @@ type topic struct {
 	counters *topicStats
 	mapping  *static.Mapping // of its logical queues, if the topic is static; else nil
 	gate     *sync.RWMutex   // with a mapping: see enter
+	light    bool            // that of a light queue
 	keyed    bool            // messages need a key: of those with the same one the last is kept
 	batched  bool            // its queues are of the kind that stores batches whole
 
@@ -43,9 +45,12 @@ func (t *topic) queue(id int32) *store.Queue {
 	if q := p.Load(); q != nil {
 		return q
 	}
-	if t.batched {
+	switch {
+	case t.light:
+		return t.lightQueue()
+	case t.batched:
 		p.CompareAndSwap(nil, t.store.BatchQueue(t.Name, id))
-	} else {
+	default:
 		p.CompareAndSwap(nil, t.store.Queue(t.Name, id))
 	}
 	return p.Load()
@@ -61,6 +66,8 @@ type topics struct {
 	mu    sync.RWMutex
 	table map[string]*topic        // guarded by mu
 	saved command.TopicConfigTable // what is saved; guarded by changeFile.change and, for writers, mu, too
+
+	light bool // topics of light queues exist; set once
 
 	system map[string]bool // names that clients cannot create or delete; set once
 }
@@ -91,7 +98,7 @@ func openTopics(at savedIn, s *store.Store, st *stats, log *slog.Logger) (*topic
 func (ts *topics) warnOfUnknown(stored []string) {
 	var unknown []string
 	for _, name := range stored {
-		if ts.find(name) == nil && !ts.isSystem(name) {
+		if ts.find(name) == nil && !ts.isSystem(name) && !strings.HasPrefix(name, skua.LMQPrefix) {
 			unknown = append(unknown, name)
 		}
 	}
@@ -129,8 +136,11 @@ func (ts *topics) batched(name string) bool {
 	return t != nil && t.batched
 }
 
-// get returns a topic, nil if there is none. It does not allocate.
+// get returns a topic, nil if there is none. It does not allocate, but for that of a light queue.
 func (ts *topics) get(name []byte) *topic {
+	if ts.light && bytes.HasPrefix(name, lightPrefix) {
+		return ts.lightTopic(string(name))
+	}
 	ts.mu.RLock()
 	t := ts.table[string(name)]
 	ts.mu.RUnlock()
@@ -139,6 +149,9 @@ func (ts *topics) get(name []byte) *topic {
 
 // find returns a topic, nil if there is none.
 func (ts *topics) find(name string) *topic {
+	if ts.isLight(name) {
+		return ts.lightTopic(name)
+	}
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
 	return ts.table[name]

@@ -44,10 +44,12 @@ type LockBatchResponse struct {
 	Locked []MessageQueue `json:"lockOKMQSet"`
 }
 
-// ConsumerOffsets is consumerOffset.json and the answer to GET_ALL_CONSUMER_OFFSET.
+// ConsumerOffsets is consumerOffset.json or, with enableLmq, lmqConsumerOffset.json, and the answer to
+// GET_ALL_CONSUMER_OFFSET.
 type ConsumerOffsets struct {
 	DataVersion DataVersion                           `json:"dataVersion"`
 	GroupTopics map[string][]string                   `json:"groupTopicMap,omitzero"`   // since 5.5.0
+	Light       map[string]skua.QueueOffset           `json:"lmqOffsetTable,omitzero"`  // with enableLmq; of groups whose names begin with %LMQ%: "topic@group" -> next offset in queue 0
 	Offsets     map[string]map[int32]skua.QueueOffset `json:"offsetTable"`              // "topic@group" -> queue -> next offset to read
 	PullOffsets map[string]map[int32]skua.QueueOffset `json:"pullOffsetTable,omitzero"` // since 5.5.0; what was last handed out
 	Unknown     jsontext.Value                        `json:",embed"`

@@ -16,6 +16,11 @@ func (q *Queue) Deleted() bool {
 	return q.deleted
 }
 
+// Absent is a handle of a queue that the store does not have: it is empty, and appends to it fail.
+func (s *Store) Absent(topic string, id int32) *Queue {
+	return &Queue{store: s, topic: topic, id: id, deleted: true}
+}
+
 // DropUnused forgets the light queues that never had a message, but for those that keep says to keep.
 func (s *Store) DropUnused(keep func(*Queue) bool) {
 	if s.queues.lights() == 0 {
