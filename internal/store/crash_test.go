@@ -43,7 +43,7 @@ func TestMain(m *testing.M) {
 
 func crashOptions(dir string, sync bool) Options {
 	return Options{Dir: dir, SegmentSize: 1 << 20, QueueFileSize: 20000, IndexSlots: 500, IndexItems: 5000, SyncFlush: sync,
-		MaxMessageSize: 64 << 10, StagingSize: 1 << 20, FlushInterval: 15 * time.Millisecond, CheckCRC: true, pace: pace{few: 1, late: 1}, Shared: os.Getenv(sharedVar) != ""}
+		MaxMessageSize: 64 << 10, StagingSize: 1 << 20, FlushInterval: 15 * time.Millisecond, CheckCRC: true, Light: true, pace: pace{few: 1, late: 1}, Shared: os.Getenv(sharedVar) != ""}
 }
 
 // writeUntilKilled appends from several goroutines and tells on standard output what was acknowledged.
@@ -72,6 +72,8 @@ func crashWriter(s *Store, w int, round string) error {
 		for j := range ms {
 			ms[j] = message("Crash", q.ID(), fmt.Sprintf("%s.%d", id, j))
 			ms[j].Body = append(ms[j].Body, strings.Repeat("x", (i*37+j*100)%5000)...)
+			ms[j].Light = true
+			ms[j].Properties = record.AppendProperty(ms[j].Properties, skua.PropMultiDispatch, fmt.Sprint("%LMQ%", w, ",%LMQ%all"))
 		}
 		r, err := s.Append(q, ms...)
 		if err != nil {
@@ -176,8 +178,22 @@ func (a *acks) verify(t *testing.T, o Options) {
 	t.Helper()
 	s := open(t, o)
 	defer closed(t, s)
-	seen := map[string]int{}
-	eachRecord(t, s, func(m *record.Message) { seen[crashID(m.Body)]++ })
+	seen, lights := map[string]int{}, map[string]int64{}
+	eachRecord(t, s, func(m *record.Message) {
+		seen[crashID(m.Body)]++
+		record.EachLight(m, func(name []byte, off int64) bool {
+			if e, ok := s.Find(name, 0).Entry(skua.QueueOffset(off)); !ok || e.LogOffset != m.LogOffset || off != lights[string(name)] {
+				t.Errorf("%s has %+v at %d, where %s should be, the next number is %d", name, e, off, m.Body[:10], lights[string(name)])
+			}
+			lights[string(name)]++
+			return true
+		})
+	})
+	for name, n := range lights {
+		if end := s.Find([]byte(name), 0).Max(); int64(end) != n {
+			t.Errorf("%s ends at %d, the log has %d of its messages", name, end, n)
+		}
+	}
 	for id, n := range seen {
 		if n > 1 {
 			t.Errorf("%s is in the log %d times", id, n)

@@ -26,9 +26,9 @@ var update = flag.Bool("update", false, "write what the scenarios say into testd
 
 // scenario runs one file of testdata/recover: a command in each line, and behind it, indented by "> ", what it said.
 //
-//	options sync | java      synchronous flush; no crc
+//	options sync | light     synchronous flush; light queues
 //	open                     opens the store, and says how far the log goes and what was warned of
-//	append TOPIC QUEUE N     appends N messages, numbered in each queue
+//	append TOPIC QUEUE N [LIST]   appends N messages, numbered in each queue; LIST names light queues that they are in, too
 //	flush                    waits until all is in files, on disk, and indexed
 //	close | kill             ends the store
 //	power-loss all|none      undoes all that was not synced, or nothing, and boots
@@ -37,7 +37,7 @@ var update = flag.Bool("update", false, "write what the scenarios say into testd
 //	size FILE N              makes a file N bytes long
 //	remove PATTERN           removes the first match, a file or a directory with all that is in it
 //	java-killed              makes the directory look as if a Java broker had been killed
-//	other-broker TOPIC QUEUE N    a broker that does not know skua/ appends N messages, and stops
+//	other-broker TOPIC QUEUE N [LIST]    a broker that does not know skua/ appends N messages, and stops
 //	queue TOPIC QUEUE        says what the queue holds
 //	query TOPIC KEY          says at which queue offsets a key is found
 //	delete TOPIC             what is appended to it from then on is numbered from 0 again
@@ -141,7 +141,7 @@ func (c *scenario) queue(args []string) (*Queue, string) {
 func (c *scenario) do(command string, args []string) {
 	switch command {
 	case "options":
-		c.o.SyncFlush = args[0] == "sync"
+		c.o.SyncFlush, c.o.Light = args[0] == "sync", args[0] == "light"
 	case "open":
 		c.open()
 	case "append":
@@ -205,6 +205,9 @@ func (c *scenario) append(args []string) {
 		m := message(args[0], q.ID(), fmt.Sprintf("%04d", c.sent[name]))
 		c.sent[name]++
 		m.Body = append(m.Body, strings.Repeat(".", 600)...)
+		if len(args) > 3 {
+			m.Light, m.Properties = true, record.AppendProperty(m.Properties, skua.PropMultiDispatch, args[3])
+		}
 		r, err := c.s.Append(q, m)
 		c.check(err)
 		c.last = r.LogOffset
@@ -248,6 +251,10 @@ func (c *scenario) file(pattern string) string {
 
 func (c *scenario) tellQueue(args []string) {
 	q, name := c.queue(args)
+	if q.light() {
+		c.tellLight(q)
+		return
+	}
 	all := bodies(c.t, c.s, q, q.Min())
 	for i, b := range all {
 		if b[:4] != fmt.Sprintf("%04d", int(q.Min())+i) {
@@ -256,6 +263,16 @@ func (c *scenario) tellQueue(args []string) {
 		}
 	}
 	fmt.Fprintf(&c.said, "messages %d to %d, all in their places\n", q.Min(), q.Max())
+}
+
+// tellLight is tellQueue for a light queue, whose messages are numbered where they were sent to.
+func (c *scenario) tellLight(q *Queue) {
+	all := strings.Fields(strings.ReplaceAll(lightQueue(c.t, c.s, q.topic), ".", ""))
+	if len(all) == 0 {
+		fmt.Fprintf(&c.said, "messages %d to %d\n", q.Min(), q.Max())
+		return
+	}
+	fmt.Fprintf(&c.said, "messages %d to %d, number=place of the first %s, of the last %s\n", q.Min(), q.Max(), all[0], all[len(all)-1])
 }
 
 func (c *scenario) tellQuery(args []string) {
