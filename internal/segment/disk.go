@@ -149,6 +149,9 @@ func (d *Disk) openFile(path string, size int64, create bool) (*os.File, error) 
 	if errors.Is(err, fs.ErrPermission) || errors.Is(err, syscall.EROFS) {
 		return os.Open(path) // a directory that only holds old files may be read-only
 	}
+	if err == nil && create {
+		return grown(f, size)
+	}
 	if err == nil || !create || !errors.Is(err, fs.ErrNotExist) {
 		return f, err
 	}
@@ -164,6 +167,20 @@ func (d *Disk) openFile(path string, size int64, create bool) (*os.File, error) 
 	if err := f.Truncate(size); err != nil {
 		f.Close()
 		os.Remove(path)
+		return nil, err
+	}
+	return f, nil
+}
+
+// grown is f, with its size if it has none: a process was killed between making it and growing it, and the run is one of
+// which the files were not looked at, see Known. It closes f if that fails.
+func grown(f *os.File, size int64) (*os.File, error) {
+	info, err := f.Stat()
+	if err == nil && info.Size() == 0 {
+		err = f.Truncate(size)
+	}
+	if err != nil {
+		f.Close()
 		return nil, err
 	}
 	return f, nil

@@ -192,6 +192,25 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// A process is killed when it has made a file that has no size yet, and the next one knows the run without looking.
+func TestEmptyFileOfKnownRun(t *testing.T) {
+	dir := t.TempDir()
+	d := NewDisk(2, Faults{})
+	defer d.Close()
+	if err := mustOpen(t, d, 100, dir).WriteAt(fill('a', 100), 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, FileName(100)), nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	r := Known(d, 100, named(dir), 0, 1)
+	if err := r.WriteAt(fill('b', 30), 100); err != nil {
+		t.Fatal(err)
+	}
+	wantBounds(t, r, 0, 200)
+	wantBounds(t, mustOpen(t, d, 100, dir), 0, 200)
+}
+
 func TestFaults(t *testing.T) {
 	full := errors.New("no luck")
 	d := NewDisk(8, Faults{
