@@ -136,7 +136,7 @@ var reserved = map[string]bool{
 	skua.PropReconsumeTime: true, skua.PropMaxReconsumeTimes: true, skua.PropConsumeStartTime: true,
 	skua.PropPopCheckpoint: true, skua.PropShardingKey: true, skua.PropPriority: true, skua.PropCRC32: true,
 	skua.PropTimerDeliverMs: true, skua.PropTimerDelaySec: true, skua.PropTimerDelayMs: true, skua.PropTimerOutMs: true,
-	skua.PropTimerDeleteKey: true, skua.PropTimerRollTimes: true,
+	skua.PropTimerDeleteKey: true, skua.PropTimerRollTimes: true, skua.PropMultiQueueOffset: true,
 }
 
 // appendProperties appends the property string of m, born under id.

@@ -308,6 +308,9 @@ func newReceived(r *record.Message, q skua.Queue) *Received {
 		BornTime: time.UnixMilli(r.BornTime), BornHost: r.BornHost, StoreTime: time.UnixMilli(r.StoreTime), StoreHost: r.StoreHost,
 		ReconsumeTimes: int(r.ReconsumeTimes), Flag: r.Flag, SysFlag: r.SysFlag, properties: r.Properties,
 	}
+	if isLight(q.Topic) {
+		m.placeLight(r)
+	}
 	if skua.IsRetryTopic(q.Topic) {
 		if topic := m.Property(skua.PropRetryTopic); topic != "" {
 			m.Topic = topic

@@ -245,6 +245,9 @@ func (t *routeTable) noteBeat(log *slog.Logger, addr string, err error) {
 
 // askRoute asks the name servers once for the way to topic.
 func (c *Client) askRoute(ctx context.Context, topic string) (*command.TopicRoute, error) {
+	if isLight(topic) {
+		return c.askLightRoute(ctx, topic)
+	}
 	op := "finding the route of topic " + topic
 	f, addr, err := c.askNameServers(ctx, op, &wire.Request{
 		Code: command.GetRouteinfoByTopic, Header: &command.RouteHeader{Topic: topic, AcceptStandardJSONOnly: true},

@@ -86,9 +86,9 @@ func AppendWithoutLightOffsets(dst, properties []byte) []byte {
 }
 
 // EachLight calls yield for each light queue in which a stored message has an entry, with the offset there, until yield
-// returns false. Names are views. It is quick for messages that have none.
+// returns false. Names are views. It is quick for messages that have none. Half messages have entries if a Java broker stored them.
 func EachLight(m *Message, yield func(name []byte, off int64) bool) {
-	if !HasLightOffsets(m.Properties) || !LightTopic(m.Topic) || !m.Queued() {
+	if !HasLightOffsets(m.Properties) || !LightTopic(m.Topic) && string(m.Topic) != skua.HalfTopic || !m.Queued() {
 		return
 	}
 	names := LightNames(m.Properties)
@@ -106,6 +106,15 @@ func EachLight(m *Message, yield func(name []byte, off int64) bool) {
 		}
 		names, offsets = rest, more
 	}
+}
+
+// LightOffset is the offset of a stored message in a light queue; ok is false if it has no entry there.
+func LightOffset(m *Message, queue string) (off int64, ok bool) {
+	EachLight(m, func(name []byte, at int64) bool {
+		off, ok = at, string(name) == queue
+		return !ok
+	})
+	return off, ok
 }
 
 // parseOffset reads an offset.

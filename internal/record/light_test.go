@@ -41,7 +41,7 @@ func TestEachLight(t *testing.T) {
 		{"%LMQ%b", "%LMQ%a", "0", nil},
 		{skua.ScheduleTopic, "%LMQ%a", "0", nil},
 		{skua.TimerTopic, "%LMQ%a", "0", nil},
-		{skua.HalfTopic, "%LMQ%a", "0", nil},
+		{skua.HalfTopic, "%LMQ%a", "0", []string{"%LMQ%a=0"}},
 	} {
 		if got := lights(c.topic, c.names, c.offsets); !slices.Equal(got, c.want) {
 			t.Errorf("%s to %s with %s: %q, want %q", c.names, c.topic, c.offsets, got, c.want)

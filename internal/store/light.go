@@ -246,9 +246,5 @@ func (q *Queue) placeOf(m *record.Message) (off int64, ok bool) {
 	if !q.light() {
 		return 0, false
 	}
-	record.EachLight(m, func(name []byte, at int64) bool {
-		off, ok = at, string(name) == q.topic
-		return !ok
-	})
-	return off, ok
+	return record.LightOffset(m, q.topic)
 }

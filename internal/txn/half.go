@@ -85,7 +85,7 @@ func number(b []byte) int64 {
 
 // AppendAgain appends the properties with which h, which has those given, is stored again, after checks checks.
 func (h *Half) AppendAgain(dst, properties []byte, checks int) []byte {
-	dst = appendWithout(dst, properties, skua.PropHalf, skua.PropTransactionCheckTimes)
+	dst = appendWithout(dst, properties, skua.PropHalf, skua.PropTransactionCheckTimes, skua.PropMultiQueueOffset)
 	if checks > 0 {
 		dst = record.AppendProperty(dst, skua.PropTransactionCheckTimes, strconv.Itoa(checks))
 	}
@@ -95,7 +95,8 @@ func (h *Half) AppendAgain(dst, properties []byte, checks int) []byte {
 
 // AppendAnew appends the properties with which a half message that has those given is stored as if it were a new one.
 func AppendAnew(dst, properties []byte) []byte {
-	return appendWithout(dst, properties, skua.PropHalf, skua.PropTransactionCheckTimes, skua.PropTransPreparedQueueOffset)
+	return appendWithout(dst, properties, skua.PropHalf, skua.PropTransactionCheckTimes, skua.PropTransPreparedQueueOffset,
+		skua.PropMultiQueueOffset)
 }
 
 // AppendReal appends the properties with which a half message that has those given is delivered.
