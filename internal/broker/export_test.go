@@ -24,5 +24,8 @@ func (b *Broker) GatherBroadcasts(now time.Time) { b.gatherBroadcasts(now) }
 // SweepMappings looks for what is of no use in mappings of static topics, as the broker does at intervals.
 func (b *Broker) SweepMappings(now time.Time) { b.sweepMappings(now) }
 
+// LimitOffsets bounds the pairs of topic and group whose offsets are kept.
+func (b *Broker) LimitOffsets(n int) { b.offsets.most = n }
+
 // SweepLight forgets light queues that nobody uses, as each minute.
 func (b *Broker) SweepLight() { b.sweepLight(time.Time{}) }

@@ -346,6 +346,23 @@ func TestUnusedLightQueuesAreForgotten(t *testing.T) {
 	}
 }
 
+// Groups of light queues need not be created, but what they can make the broker keep is bounded.
+func TestLightGroupsAreBounded(t *testing.T) {
+	d := openLight(t)
+	d.peer.send("T", "x", skua.PropMultiDispatch, "%LMQ%a")
+	d.peer.commitAs("%LMQ%1", "%LMQ%a", 0, 1)
+	d.b.LimitOffsets(1)
+	h := &command.OffsetHeader{Group: []byte("%LMQ%2"), Topic: []byte("%LMQ%a"), CommitOffset: 1, HasCommit: true}
+	d.peer.refused(command.StatusInvalidParameter, "offset of group %LMQ%2 on topic %LMQ%a cannot be kept", command.UpdateConsumerOffset, h, nil)
+	d.peer.commitAs("%LMQ%1", "%LMQ%a", 0, 0)
+	f := pullHeader("%LMQ%a", 0)
+	f.Group = []byte("%LMQ%3")
+	d.peer.must(command.PullMessage, f, nil)
+	if all := ask[command.ConsumerOffsets](d.peer, command.GetAllConsumerOffset, nil, nil); len(all.Light) != 1 || len(all.PullOffsets) != 0 {
+		t.Errorf("kept %+v", all)
+	}
+}
+
 // A light queue goes with its last message, and with it what groups have read of it.
 func TestRetentionOfLightQueues(t *testing.T) {
 	d := openLight(t, "mappedFileSizeCommitLog", "65536", "deleteFileBatchMax", "100", "deleteCommitLogFilesInterval", "0")

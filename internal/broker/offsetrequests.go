@@ -59,6 +59,10 @@ func (b *Broker) commit(t *topic, group []byte, queue int32, off skua.QueueOffse
 	if off < 0 {
 		return refusalf(command.StatusInvalidParameter, "commitOffset[%d] is illegal, topic is %s: it is below 0", off, t.Name)
 	}
+	if b.offsets.full(t.bytes, group) {
+		return refusalf(command.StatusInvalidParameter, "offset of group %s on topic %s cannot be kept: there are %d such already; delete groups or light queues", group,
+			t.Name, b.offsets.most)
+	}
 	if !b.offsets.commit(t.bytes, group, queue, off) {
 		return errReset
 	}

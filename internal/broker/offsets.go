@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
+	"math"
 	"slices"
 	"strings"
 	"sync"
@@ -69,6 +70,7 @@ func (g *groupProgress) atLocked(queue int32, add bool) *progress {
 type offsets struct {
 	path  string
 	step  int64 // updates for each version
+	most  int   // maxOffsetPairs; tests change it
 	light bool  // the file is lmqConsumerOffset.json
 	log   *slog.Logger
 
@@ -94,8 +96,9 @@ func openOffsets(at offsetFiles, step int64, log *slog.Logger) (*offsets, error)
 	if err != nil {
 		return nil, err
 	}
-	o := &offsets{path: at.path(), step: step, light: at.light, log: log, table: map[offsetKey]*groupProgress{}}
+	o := &offsets{path: at.path(), step: step, most: math.MaxInt, light: at.light, log: log, table: map[offsetKey]*groupProgress{}}
 	o.changes.dirty = switched
+	defer func() { o.most = maxOffsetPairs }() // what was saved is all kept
 	if saved == nil {
 		o.saving.file.DataVersion = command.DataVersion{Timestamp: time.Now().UnixMilli()}
 		return o, nil
@@ -143,7 +146,19 @@ func (o *offsets) bound(end func(topic string, queue int32) skua.QueueOffset) {
 	}
 }
 
-// of returns the progress of a group with a topic, which it adds if add is true; else nil if there is none.
+// maxOffsetPairs bounds the pairs of topic and group of which offsets are known. Groups of light queues need not be created, so that
+// nothing else bounds them.
+const maxOffsetPairs = 4_000_000
+
+// full reports whether no offsets of another topic and group can be kept, and those of this one are not.
+func (o *offsets) full(topic, group []byte) bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return len(o.table) >= o.most && o.table[offsetKey{string(topic), string(group)}] == nil
+}
+
+// of returns the progress of a group with a topic, which it adds if add is true; else nil if there is none. When it is full what
+// it adds is not kept.
 func (o *offsets) of(topic, group []byte, add bool) *groupProgress {
 	o.mu.RLock()
 	g := o.table[offsetKey{string(topic), string(group)}]
@@ -156,7 +171,9 @@ func (o *offsets) of(topic, group []byte, add bool) *groupProgress {
 	key := offsetKey{string(topic), string(group)}
 	if g = o.table[key]; g == nil {
 		g = new(groupProgress)
-		o.table[key] = g
+		if len(o.table) < o.most {
+			o.table[key] = g
+		}
 	}
 	return g
 }

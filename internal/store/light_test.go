@@ -109,6 +109,25 @@ func TestLightQueuesAreMadeAgain(t *testing.T) {
 	}
 }
 
+// Light queues move with all others when the layout changes.
+func TestLightQueuesMove(t *testing.T) {
+	o := withLight(t.TempDir())
+	for i := range 5 {
+		o.Shared = i%2 == 1
+		s := open(t, o)
+		appendLight(t, s, fmt.Sprint(i), "%LMQ%a", "%LMQ%b")
+		if i == 3 {
+			crash(t, s)
+		} else {
+			closed(t, s)
+		}
+	}
+	s := open(t, o)
+	if a, b := lightQueue(t, s, "%LMQ%a"), lightQueue(t, s, "%LMQ%b"); a != "0=0 1=1 2=2 3=3 4=4" || b != a {
+		t.Errorf("%q and %q", a, b)
+	}
+}
+
 // With the option off nothing is entered, and what a message tells of offsets is not stored.
 func TestLightIsOff(t *testing.T) {
 	s := open(t, small(t.TempDir()))
