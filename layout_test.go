@@ -39,6 +39,7 @@ var layout = []struct {
 
 	// Engines, which know neither command nor wire, and the public interface.
 	{"internal/timer", "root internal/layout internal/record internal/segment"},
+	{"internal/compact", "root internal/layout internal/record internal/segment"},
 	{"internal/store", "root internal/layout internal/record internal/segment"},
 	{"internal/inspect", "root internal/fastjson internal/layout internal/record internal/segment"},
 	{"client", "root internal/assign internal/command internal/fastjson internal/filter internal/record internal/static internal/wire"},
@@ -47,7 +48,7 @@ var layout = []struct {
 
 	// Servers, blind to one another.
 	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/wire"},
-	{"internal/broker", "root internal/assign internal/command internal/conf internal/fastjson internal/filter internal/layout internal/record internal/static internal/store internal/timer internal/txn internal/wire"},
+	{"internal/broker", "root internal/assign internal/command internal/compact internal/conf internal/fastjson internal/filter internal/layout internal/record internal/segment internal/static internal/store internal/timer internal/txn internal/wire"},
 
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},

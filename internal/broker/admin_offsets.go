@@ -27,9 +27,9 @@ func (b *Broker) topicStatus(f *wire.Frame) {
 	for id := range max(topic.ReadQueues, topic.WriteQueues) {
 		q := topic.queue(id)
 		end := q.Max()
-		o := command.TopicOffset{MinOffset: q.Min(), MaxOffset: end}
+		o := command.TopicOffset{MinOffset: b.minOf(q), MaxOffset: end}
 		if end > 0 {
-			o.LastUpdate = storeTime(q, end-1)
+			o.LastUpdate = b.storeTime(q, end-1)
 		}
 		out.Offsets[b.queue(topic.Name, id)] = o
 	}
@@ -73,7 +73,7 @@ func (b *Broker) addProgress(out *command.ConsumeStats, group, topic string) boo
 			o.ConsumerOffset, o.PullOffset = p.committed, max(p.committed, p.pulled)
 		}
 		if o.ConsumerOffset > 0 {
-			o.LastTimestamp = storeTime(t.queue(id), o.ConsumerOffset-1)
+			o.LastTimestamp = b.storeTime(t.queue(id), o.ConsumerOffset-1)
 		}
 		out.Offsets[b.queue(topic, id)] = o
 	}
@@ -130,18 +130,18 @@ func (b *Broker) timeSpan(f *wire.Frame) {
 
 func (b *Broker) queueTimeSpan(group string, t *topic, id int32) command.QueueTimeSpan {
 	q := t.queue(id)
-	first, end := q.Min(), q.Max()
+	first, end := b.minOf(q), q.Max()
 	next := max(b.offsets.committed(t.bytes, []byte(group), id), 0)
 	s := command.QueueTimeSpan{Queue: b.queue(t.Name, id)}
 	if end > first {
-		s.MinTime, s.MaxTime = storeTime(q, first), storeTime(q, end-1)
+		s.MinTime, s.MaxTime = b.storeTime(q, first), b.storeTime(q, end-1)
 	}
 	s.ConsumeTime = s.MinTime
 	if next > 0 {
-		s.ConsumeTime = storeTime(q, next-1)
+		s.ConsumeTime = b.storeTime(q, next-1)
 	}
 	if next < end {
-		if at := storeTime(q, max(next, first)); at > 0 {
+		if at := b.storeTime(q, max(next, first)); at > 0 {
 			s.Delay = b.now().UnixMilli() - at
 		}
 	}
@@ -182,7 +182,7 @@ func (b *Broker) queue(topic string, id int32) command.MessageQueue {
 }
 
 // storeTime is when a message was stored, in ms; 0 if it is no longer there.
-func storeTime(q *store.Queue, off skua.QueueOffset) int64 {
-	ms, _ := q.StoreTime(off)
+func (b *Broker) storeTime(q *store.Queue, off skua.QueueOffset) int64 {
+	ms, _ := b.storeTimeOf(q, off)
 	return ms
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"strings"
 
 	"github.com/skuamq/skua"
@@ -77,7 +78,7 @@ func (b *Broker) cleanUnusedTopics(f *wire.Frame) {
 		}
 		err := b.topics.ifUnknown(name, func() error {
 			b.log.Info("queues of an unknown topic are deleted on request", "topic", name, "by", f.Conn().RemoteAddr())
-			return b.store.DeleteTopic(name)
+			return errors.Join(b.compaction.Load().forget(name), b.store.DeleteTopic(name))
 		})
 		if err != nil {
 			refuse(f, command.StatusSystemError, "queues of topic %s cannot be deleted: %v", name, err)

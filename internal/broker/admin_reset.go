@@ -64,7 +64,7 @@ func (b *Broker) resetHere(f *wire.Frame, h *command.ResetOffsetHeader) {
 // resetTarget is where one queue is to be reset to: the offset that was asked for, or the one of the time.
 func (b *Broker) resetTarget(h *command.ResetOffsetHeader, q *store.Queue) (skua.QueueOffset, error) {
 	if h.QueueID >= 0 && h.Offset != nil && *h.Offset != -1 {
-		if first, end := q.Min(), q.Max(); *h.Offset < first || *h.Offset > end {
+		if first, end := b.minOf(q), q.Max(); *h.Offset < first || *h.Offset > end {
 			return 0, fmt.Errorf("Target offset %d not in consume queue range [%d-%d]", *h.Offset, first, end)
 		}
 		return *h.Offset, nil
@@ -72,7 +72,7 @@ func (b *Broker) resetTarget(h *command.ResetOffsetHeader, q *store.Queue) (skua
 	if h.Timestamp < 0 {
 		return q.Max(), nil
 	}
-	return max(q.OffsetByTime(h.Timestamp, false), 0), nil
+	return max(b.offsetByTimeOf(q, h.Timestamp, false), 0), nil
 }
 
 // The first release whose clients can be asked to reset, or tell, their offsets.

@@ -66,7 +66,8 @@ type Broker struct {
 	notices      *notices
 	locks        *locks
 	schedule     *schedule
-	wheel        *wheel // nil if timerWheelEnable is false
+	wheel        *wheel                     // nil if timerWheelEnable is false
+	compaction   atomic.Pointer[compaction] // nil until it is open
 	stats        *stats
 
 	transactions *transactions
@@ -145,7 +146,8 @@ func (b *Broker) open(o *Options) (err error) {
 	so := o.store()
 	so.Log, so.TagsCode, so.Arrived, so.Settled = b.log, levels.tagsCode, b.arrived, b.answers.flush
 	so.LightGone = b.lightGone
-	so.Flushed = func() error { return b.wheel.close() }
+	so.Flushed = func() error { return errors.Join(b.wheel.close(), b.compaction.Load().close()) }
+	so.Hold = func() skua.LogOffset { return b.compaction.Load().hold() }
 	b.syncFlush = so.SyncFlush
 	inTopics := b.savedIn(o, "topics.json", "topics")
 	saved := batchedIn(inTopics) // topics need the store, and the store needs to know this of the topics
@@ -180,6 +182,9 @@ func (b *Broker) open(o *Options) (err error) {
 		return err
 	}
 	b.store.Expire() // what reserve.time has hidden before
+	if err := b.openCompaction(o, &so); err != nil {
+		return err
+	}
 	b.topics.warnOfUnknown(b.store.Topics())
 	if b.groups, err = openGroups(b.savedIn(o, "subscriptionGroup.json", "groups"), b.log); err != nil {
 		return err
@@ -347,6 +352,10 @@ func (b *Broker) start(failed chan<- error) {
 	b.every(mappingSweep, b.sweepMappings)
 	b.every(time.Second, b.tick)
 	b.every(lightSweep, b.sweepLight)
+	if c := b.compaction.Load(); c.enabled() {
+		b.every(copyEvery, c.copyAll)
+		b.every(time.Duration(o.CompactionScheduleInternal)*time.Millisecond, func(time.Time) { c.passAll(b.stop) })
+	}
 	if o.EnableSlaveActingMaster {
 		b.every(time.Duration(o.BrokerHeartbeatInterval)*time.Millisecond, func(time.Time) { b.sendHeartbeats() })
 	}

@@ -29,3 +29,10 @@ func (b *Broker) LimitOffsets(n int) { b.offsets.most = n }
 
 // SweepLight forgets light queues that nobody uses, as each minute.
 func (b *Broker) SweepLight() { b.sweepLight(time.Time{}) }
+
+// Compact copies what has come to compacted topics and is on disk, and has superseded messages removed, as the broker does at intervals.
+func (b *Broker) Compact() {
+	c := b.compaction.Load()
+	c.copyAll(time.Now())
+	c.passAll(b.stop)
+}

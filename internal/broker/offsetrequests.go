@@ -154,7 +154,7 @@ func (b *Broker) maxOffset(req *wire.Frame) {
 
 // minOffset serves GET_MIN_OFFSET.
 func (b *Broker) minOffset(req *wire.Frame) {
-	b.queueOffset(req, (*store.Queue).Min, (*logicalAsk).minOffset)
+	b.queueOffset(req, b.minOf, (*logicalAsk).minOffset)
 }
 
 func (b *Broker) queueOffset(req *wire.Frame, of func(*store.Queue) skua.QueueOffset, logical func(*logicalAsk) (any, error)) {
@@ -190,7 +190,7 @@ func (b *Broker) offsetByTime(req *wire.Frame) {
 	}
 	var r command.OffsetResponse
 	if q := t.known(h.QueueID); q != nil {
-		r.Offset = int64(q.OffsetByTime(h.Timestamp, strings.EqualFold(string(h.BoundaryType), "upper")))
+		r.Offset = int64(b.offsetByTimeOf(q, h.Timestamp, strings.EqualFold(string(h.BoundaryType), "upper")))
 	}
 	succeed(req, &r, nil)
 }
@@ -209,7 +209,7 @@ func (b *Broker) earliestTime(req *wire.Frame) {
 	}
 	r := command.TimestampResponse{Timestamp: -1}
 	if q := t.known(h.QueueID); q != nil {
-		if ms, ok := q.EarliestTime(); ok {
+		if ms, ok := b.storeTimeOf(q, b.minOf(q)); ok {
 			r.Timestamp = ms
 		}
 	}

@@ -232,6 +232,7 @@ type Options struct {
 
 	TimerOptions
 	LightOptions
+	CompactionOptions
 
 	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
 	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" min:"1" live:"true"`

@@ -193,7 +193,7 @@ func (p *pull) attempt(mayHold bool) {
 	if off != noOffset {
 		*r = store.ReadResult{Status: store.OffsetReset, Next: off, Min: p.queue.Min(), Max: p.queue.Max()}
 	} else {
-		b.store.Read(p.queue, p.request, r)
+		p.read(r)
 	}
 	if r.Status == store.WouldWait {
 		reads.Put(r)
@@ -284,7 +284,7 @@ func (p *pull) answer(r *store.ReadResult, status command.Status) {
 	if store.Guard(func() { p.call.Reply(&p.response) }) != nil {
 		// Nothing was sent. Reading without mappings tells what can be had, or what is wrong.
 		p.request.NoWait, p.request.Mapped = false, false
-		b.store.Read(p.queue, p.request, r)
+		p.read(r)
 		p.answer(r, p.status(r))
 	}
 }

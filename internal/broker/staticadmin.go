@@ -97,7 +97,7 @@ func (ts *topics) updateStatic(name string, revise func(old *topic) (command.Top
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	ts.table[name] = ts.newTopic(c)
+	ts.setLocked(c)
 	return err
 }
 
@@ -139,7 +139,7 @@ func (ts *topics) reviseMapping(name string, revise func(old *static.Mapping) (*
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	ts.table[name] = ts.newTopic(t.TopicConfig)
+	ts.setLocked(t.TopicConfig)
 	return nil
 }
 
@@ -148,7 +148,7 @@ func (ts *topics) attach(ms *mappings) {
 	ts.mappings = ms
 	for name := range ms.all() {
 		if t := ts.table[name]; t != nil {
-			ts.table[name] = ts.newTopic(t.TopicConfig)
+			ts.setLocked(t.TopicConfig)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"slices"
@@ -185,7 +186,7 @@ func (b *Broker) dropTopic(name string) error {
 		if !had {
 			return nil
 		}
-		return b.store.DeleteTopic(name)
+		return errors.Join(b.compaction.Load().forget(name), b.store.DeleteTopic(name))
 	})
 	if had {
 		b.log.Info("topic deleted", "topic", name)

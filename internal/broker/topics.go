@@ -37,6 +37,7 @@ type topic struct {
 	batched  bool            // its queues are of the kind that stores batches whole
 
 	messageType string // what kind of messages it is for
+	compacted   bool   // of its messages the last one of each key is kept; not if they are batched
 }
 
 // queue returns a queue of the topic; id must be between 0 and below the number of queues.
@@ -65,6 +66,7 @@ type topics struct {
 
 	mu    sync.RWMutex
 	table map[string]*topic        // guarded by mu
+	few   map[string]*topic        // those that are compacted; guarded by mu
 	saved command.TopicConfigTable // what is saved; guarded by changeFile.change and, for writers, mu, too
 
 	light bool // topics of light queues exist; set once
@@ -78,7 +80,7 @@ func openTopics(at savedIn, s *store.Store, st *stats, log *slog.Logger) (*topic
 	if err != nil {
 		return nil, err
 	}
-	ts := &topics{store: s, stats: st, saved: saved, table: make(map[string]*topic, len(saved.Topics))}
+	ts := &topics{store: s, stats: st, saved: saved, table: make(map[string]*topic, len(saved.Topics)), few: map[string]*topic{}}
 	ts.changeFile = at.file(log, func() any { return &ts.saved })
 	if err := ts.replayed(changes); err != nil {
 		return nil, err
@@ -89,7 +91,7 @@ func openTopics(at savedIn, s *store.Store, st *stats, log *slog.Logger) (*topic
 			log.Warn("topic in file is invalid and left out", "file", at.path, "topic", name, "error", err)
 			continue
 		}
-		ts.table[name] = ts.newTopic(c)
+		ts.setLocked(c)
 	}
 	return ts, nil
 }
@@ -123,11 +125,28 @@ func (ts *topics) newTopic(c command.TopicConfig) *topic {
 		keyed:       c.Attributes[attrCleanupPolicy] == cleanupCompaction,
 		batched:     c.Attributes[attrQueueType] == queueBatch,
 		messageType: cmp.Or(c.Attributes[attrMessageType], messageNormal),
+		compacted:   c.Attributes[attrCleanupPolicy] == cleanupCompaction && c.Attributes[attrQueueType] != queueBatch,
 	}
 	if t.mapping = ts.mappings.find(c.Name); t.mapping != nil {
 		t.gate = new(sync.RWMutex)
 	}
 	return t
+}
+
+// setLocked makes c the settings of a topic.
+func (ts *topics) setLocked(c command.TopicConfig) {
+	t := ts.newTopic(c)
+	ts.table[c.Name] = t
+	if t.compacted {
+		ts.few[c.Name] = t
+	}
+}
+
+// compacted returns the topics that are compacted, in no order.
+func (ts *topics) compacted() []*topic {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return slices.Collect(maps.Values(ts.few))
 }
 
 // batched reports whether the queues of a topic keep batches whole.
@@ -196,7 +215,7 @@ func (ts *topics) putLocked(configs []command.TopicConfig) error {
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
 	for _, c := range configs {
-		ts.table[c.Name] = ts.newTopic(c)
+		ts.setLocked(c)
 	}
 	return nil
 }
@@ -255,6 +274,7 @@ func (ts *topics) drop(name string, clean func(had bool) error) (had bool, err e
 	}
 	ts.mu.Lock()
 	delete(ts.table, name)
+	delete(ts.few, name)
 	ts.mu.Unlock()
 	return true, clean(true)
 }

@@ -31,6 +31,15 @@ func (u BatchUnit) Append(b []byte) []byte {
 	return e.AppendUint32(b, 0)
 }
 
+// AppendBatchEnd appends the entry that marks the end of a file of a compacted queue which is not full.
+func AppendBatchEnd(b []byte) []byte {
+	e := binary.BigEndian
+	b = AppendUnit(b, -1, 0, 0)
+	b = append(b, make([]byte, 18)...)
+	b = e.AppendUint32(b, ^uint32(0))
+	return e.AppendUint32(b, 0)
+}
+
 // DecodeBatchUnit reads the entry in the first BatchUnitSize bytes of b. ok is false where no entry was written.
 func DecodeBatchUnit(b []byte) (u BatchUnit, ok bool) {
 	e := binary.BigEndian

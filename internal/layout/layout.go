@@ -20,6 +20,9 @@
 //	skua/shared/<20 digits>                   Chunk, with the entries of all queues
 //	skua/shared.0, skua/shared.1              Chunk; where the queues end in it
 //	skua/deleted                              Deletion
+//	compaction/compactionLog/<topic>/<queue>/<20 digits>   records of a topic of which the newest of each key stay
+//	compaction/compactionCq/<topic>/<queue>/<20 digits>    BatchUnit
+//	compaction/position-checkpoint                         JSON
 package layout
 
 // Names in a store directory.
@@ -43,6 +46,12 @@ const (
 	SharedDir          = "shared"     // in OwnDir
 	DeletedFile        = "deleted"    // in OwnDir
 	TimerMarkFile      = "timer"      // in OwnDir
+
+	CompactionDir       = "compaction"
+	CompactionLogDir    = "compactionLog"       // in CompactionDir
+	CompactionUnitDir   = "compactionCq"        // in CompactionDir
+	CompactionPositions = "position-checkpoint" // in CompactionDir
+	CompactingDir       = "compacting"          // beside the files that a pass replaces, and in OwnDir
 )
 
 // SharedStates are the files in OwnDir, used in turns, that tell where queues end in SharedDir.

@@ -189,8 +189,8 @@ func grown(f *os.File, size int64) (*os.File, error) {
 // FileName is the name of the file that starts at start: 20 decimal digits.
 func FileName(start int64) string { return fmt.Sprintf("%020d", start) }
 
-// parseName reads a file name; ok is false for files that are not part of a run.
-func parseName(name string) (start int64, ok bool) {
+// ParseName reads a file name; ok is false for files that are not part of a run.
+func ParseName(name string) (start int64, ok bool) {
 	if len(name) != 20 {
 		return 0, false
 	}

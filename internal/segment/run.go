@@ -91,7 +91,7 @@ func (r *Run) scan() ([]int64, error) {
 			return nil, err
 		}
 		for _, e := range entries {
-			start, ok := parseName(e.Name())
+			start, ok := ParseName(e.Name())
 			if !ok || e.IsDir() {
 				continue
 			}
@@ -475,6 +475,14 @@ func (r *Run) removeLocked(start int64) error {
 	}
 	r.in.set(start, "")
 	return err
+}
+
+// Forget closes the files of the run, when their last users are done, because somebody else moves or replaces them.
+func (r *Run) Forget() {
+	begin, end := r.Bounds()
+	for start := begin; start < end; start += r.size {
+		r.disk.forget(r, start)
+	}
 }
 
 // ModTime is when the file that starts at start was last written.

@@ -176,7 +176,7 @@ func (s *Store) dropFirst(r *Retention, early bool) bool {
 			return false
 		}
 	}
-	if !s.settleQueues(end) {
+	if s.held(end) || !s.settleQueues(end) {
 		return false
 	}
 	_, err := run.DropBefore(end)
@@ -185,6 +185,21 @@ func (s *Store) dropFirst(r *Retention, early bool) bool {
 		return false
 	}
 	return true
+}
+
+// held reports whether somebody needs what lies before end in the log. It says so once, until that has changed.
+func (s *Store) held(end int64) bool {
+	if s.o.Hold == nil {
+		return false
+	}
+	from := int64(s.o.Hold())
+	if held := from < end; held != s.holding {
+		s.holding = held
+		if held {
+			s.o.Log.Warn("commit log file is not removed yet: it has messages that were not copied elsewhere", "file", s.log.run.Path(end-1), "from", from)
+		}
+	}
+	return s.holding
 }
 
 // cleanQueues forgets queue entries and index items of messages that are no longer in the log.

@@ -61,8 +61,11 @@ type Options struct {
 	// Flushed is called once by Close, when everything is on disk, and before the directory is given back to others. Its
 	// error is that of Close, and leaves the store as one that was killed.
 	Flushed func() error
-	Now     func() time.Time // time.Now
-	Log     *slog.Logger
+	// Hold is asked before a file of the log is removed: what is there from this offset on is still needed by somebody, and
+	// stays, however full the disk is. nil: nothing is. It may read queues.
+	Hold func() skua.LogOffset
+	Now  func() time.Time // time.Now
+	Log  *slog.Logger
 	// Usage tells how full the file system of a directory is; nil asks the system. Tests fill disks with it.
 	Usage  func(dir string) (DiskUsage, error)
 	pace   pace           // of the flusher; tests change it

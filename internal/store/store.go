@@ -57,6 +57,7 @@ type Store struct {
 
 	retention  atomic.Pointer[Retention]
 	retainMu   sync.Mutex   // held while files are removed
+	holding    bool         // see held; guarded by retainMu
 	manualRuns atomic.Int32 // runs of retention that were asked for
 	limits     topicLimits
 

@@ -1,0 +1,378 @@
+package compact
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+
+	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/record"
+	"github.com/skuamq/skua/internal/segment"
+)
+
+// Options are what the logs of a store have in common.
+type Options struct {
+	Dir       string // of the store
+	LogSize   int64  // of a file of records, bytes; see Sizes
+	UnitsSize int64  // of a file of entries, bytes
+	MapBytes  int64  // memory for the keys of a pass
+	Faults    segment.Faults
+	// Free tells how many bytes of disk space ordinary users can still have in a directory; nil asks the system.
+	Free func(dir string) (int64, error)
+	Log  *slog.Logger
+}
+
+// Logs are the logs of a store.
+type Logs struct {
+	Options
+	disk *segment.Disk
+}
+
+// openFiles is how many files stay open.
+const openFiles = 256
+
+// New returns the logs of a store, of which none is open yet.
+func New(o Options) *Logs { return &Logs{Options: o, disk: segment.NewDisk(openFiles, o.Faults)} }
+
+// Close closes all files. Logs can still be used, and open them again.
+func (ls *Logs) Close() { ls.disk.Close() }
+
+// Sizes are those of the files of records and of entries for the values of compactionMappedFileSize and
+// compactionCqMappedFileSize, as Java rounds them: whole entries, and records a multiple of that, at least five times.
+func Sizes(logSize, unitsSize int32) (ofLog, ofUnits int64) {
+	ofUnits = int64(max(unitsSize/layout.BatchUnitSize, 2)) * layout.BatchUnitSize
+	n, rest := int64(logSize)/ofUnits, int64(logSize)%ofUnits
+	switch {
+	case n < 5:
+		return 5 * ofUnits, ofUnits
+	case rest > 0 && rest < ofUnits/2:
+		return n * ofUnits, ofUnits
+	}
+	return (n + 1) * ofUnits, ofUnits
+}
+
+// Log is the compacted log of a queue. Its methods may be called concurrently.
+type Log struct {
+	o     *Logs
+	topic string
+	queue int32
+
+	appending sync.Mutex // held by those who write to the last part, or replace it
+	passing   sync.Mutex // held by a pass; before appending
+
+	mu     sync.RWMutex
+	parts  []*part // in the order of their starts
+	next   int64   // queue offset behind all that was copied
+	synced int64   // before it everything is on disk
+	broken error   // files were not replaced as they should; they are to be loaded again
+	gone   bool    // removed
+}
+
+// Open opens or prepares the log of a queue. doubt tells that the machine may have lost what was not synced: then the end is
+// verified. The error names file and cure.
+func (ls *Logs) Open(topic string, queue int32, doubt bool) (*Log, error) {
+	l := &Log{o: ls, topic: topic, queue: queue}
+	return l, l.load(doubt)
+}
+
+// dir is a directory of the log's, of records or of entries.
+func (l *Log) dir(of string) folder {
+	return folder(filepath.Join(l.o.Dir, layout.CompactionDir, of, l.topic, strconv.Itoa(int(l.queue))))
+}
+
+func (l *Log) logDir() folder  { return l.dir(layout.CompactionLogDir) }
+func (l *Log) unitDir() folder { return l.dir(layout.CompactionUnitDir) }
+
+// compacting is where a pass makes the files that will be in dir.
+func compacting(dir folder) folder { return folder(filepath.Join(string(dir), layout.CompactingDir)) }
+
+// Next is the queue offset behind all that was copied.
+func (l *Log) Next() skua.QueueOffset {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return skua.QueueOffset(l.next)
+}
+
+// Synced is the queue offset before which everything that was copied is on disk.
+func (l *Log) Synced() skua.QueueOffset {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	return skua.QueueOffset(l.synced)
+}
+
+// Min is the queue offset of the first record; ok is false if there is none.
+func (l *Log) Min() (off skua.QueueOffset, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, p := range l.parts {
+		if p.count > 0 {
+			return skua.QueueOffset(p.first), true
+		}
+	}
+	return 0, false
+}
+
+// Skip makes off the least that Next is: what comes before it and was not copied does not exist, or does not belong here.
+func (l *Log) Skip(off skua.QueueOffset) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.next = max(l.next, int64(off))
+}
+
+// ErrTooLarge tells that a record does not fit into a file.
+var ErrTooLarge = errors.New("compact: record larger than a file")
+
+// Append copies records, whose queue offsets must be from Next on, in their order. When it returns without error they can be read,
+// and survive the process; Sync makes them survive the machine. After an error some may have been copied.
+func (l *Log) Append(records [][]byte) error {
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	for len(records) > 0 {
+		p, err := l.writable(len(records[0]))
+		if err != nil {
+			return err
+		}
+		grown, err := p.write(records)
+		if err != nil {
+			return err
+		}
+		records = records[grown.count-p.count:]
+		l.mu.Lock()
+		if n := len(l.parts); n == 0 || l.parts[n-1] != p {
+			l.parts = append(l.parts, p)
+		}
+		*p = grown
+		l.next = p.last + 1
+		l.mu.Unlock()
+	}
+	return nil
+}
+
+// usable returns why files cannot be written. It tries to mend what went wrong when they were replaced.
+func (l *Log) usable() error {
+	l.mu.RLock()
+	broken, gone := l.broken, l.gone
+	l.mu.RUnlock()
+	switch {
+	case gone:
+		return fmt.Errorf("compact: %s %d: %w", l.topic, l.queue, fs.ErrClosed)
+	case broken != nil:
+		return l.load(false)
+	}
+	return nil
+}
+
+// writable returns the part for a record of so many bytes. A new one is not among the parts until it has something.
+func (l *Log) writable(size int) (*part, error) {
+	start := int64(0)
+	if n := len(l.parts); n > 0 { // only appenders add parts
+		p := l.parts[n-1]
+		if p.fits(size) {
+			return p, nil
+		}
+		if err := l.finish(p); err != nil {
+			return nil, err
+		}
+		start = p.start + l.o.LogSize
+	}
+	p := l.o.newPart(l.logDir(), l.unitDir(), start, false)
+	if !p.fits(size) {
+		return nil, fmt.Errorf("%w: it has %d bytes, files of compactionMappedFileSize have %d", ErrTooLarge, size, l.o.LogSize)
+	}
+	return p, nil
+}
+
+// finish ends the last part, and puts it on disk, so that only the last part can have anything that is not.
+func (l *Log) finish(p *part) error {
+	if !p.full {
+		if err := p.close(); err != nil {
+			return err
+		}
+		l.mu.Lock()
+		p.full, p.dirty = true, true
+		l.mu.Unlock()
+	}
+	return l.syncPart(p)
+}
+
+func (l *Log) syncPart(p *part) error {
+	l.mu.Lock()
+	was := p.dirty
+	p.dirty = false
+	l.mu.Unlock()
+	if !was {
+		return nil
+	}
+	err := p.sync()
+	if err != nil {
+		l.mu.Lock()
+		p.dirty = true
+		l.mu.Unlock()
+	}
+	return err
+}
+
+// Sync puts on disk what was copied.
+func (l *Log) Sync() error {
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	if err := l.usable(); err != nil {
+		return err
+	}
+	next := int64(l.Next())
+	if n := len(l.parts); n > 0 {
+		if err := l.syncPart(l.parts[n-1]); err != nil {
+			return err
+		}
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.synced = max(l.synced, next)
+	return nil
+}
+
+// Read calls take with the records from queue offset off on, in their order, until it returns false. A record is valid during the
+// call; its log offset is its place here. What is damaged is passed over, with an error in the log. It reads the disk.
+func (l *Log) Read(off skua.QueueOffset, most int, take func(u layout.BatchUnit, rec []byte) bool) error {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	if l.broken != nil {
+		return l.broken
+	}
+	passOver := func(err error) error {
+		l.o.Log.Error("message of a compacted topic is damaged and passed over", "topic", l.topic, "queue", l.queue, "error", err)
+		return nil
+	}
+	for _, p := range l.parts {
+		if p.count == 0 || p.last < int64(off) {
+			continue
+		}
+		i := p.find(func(u layout.BatchUnit) bool { return u.Base >= int64(off) })
+		if more, err := p.each(i, most, take, passOver); err != nil || !more {
+			return err
+		}
+	}
+	return nil
+}
+
+// ByTime is the queue offset of the first record that was stored at or after ms; ok is false if there is none.
+func (l *Log) ByTime(ms int64) (off skua.QueueOffset, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, p := range l.parts {
+		i := p.find(func(u layout.BatchUnit) bool { return u.Time >= ms })
+		if i == p.count {
+			continue
+		}
+		u, err := p.unit(i)
+		return skua.QueueOffset(u.Base), err == nil
+	}
+	return 0, false
+}
+
+// Before is the queue offset of the last record that was stored at or before ms; ok is false if there is none.
+func (l *Log) Before(ms int64) (off skua.QueueOffset, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, p := range slices.Backward(l.parts) {
+		i := p.find(func(u layout.BatchUnit) bool { return u.Time > ms })
+		if i == 0 {
+			continue
+		}
+		u, err := p.unit(i - 1)
+		return skua.QueueOffset(u.Base), err == nil
+	}
+	return 0, false
+}
+
+// At is the entry of the first record from off on; ok is false if there is none.
+func (l *Log) At(off skua.QueueOffset) (u layout.BatchUnit, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, p := range l.parts {
+		if p.count == 0 || p.last < int64(off) {
+			continue
+		}
+		u, err := p.unit(p.find(func(u layout.BatchUnit) bool { return u.Base >= int64(off) }))
+		return u, err == nil
+	}
+	return u, false
+}
+
+// Last is the entry of the last record; ok is false if there is none.
+func (l *Log) Last() (u layout.BatchUnit, ok bool) {
+	l.mu.RLock()
+	defer l.mu.RUnlock()
+	for _, p := range slices.Backward(l.parts) {
+		if p.count > 0 {
+			u, err := p.unit(p.count - 1)
+			return u, err == nil
+		}
+	}
+	return u, false
+}
+
+// Remove removes the log with its files. Other methods then find nothing, or fail.
+func (l *Log) Remove() error {
+	l.mu.Lock()
+	l.gone = true // a pass gives up
+	l.mu.Unlock()
+	l.passing.Lock()
+	defer l.passing.Unlock()
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.forget()
+	l.parts, l.next, l.synced = nil, 0, 0
+	return l.o.Remove(l.topic, l.queue)
+}
+
+// forget closes the files of all parts.
+func (l *Log) forget() {
+	for _, p := range l.parts {
+		p.log.Forget()
+		p.units.Forget()
+	}
+}
+
+// Remove removes what there may be of the log of a queue, which must not be open.
+func (ls *Logs) Remove(topic string, queue int32) error {
+	l := &Log{o: ls, topic: topic, queue: queue}
+	logDir, unitDir := string(l.logDir()), string(l.unitDir())
+	if err := ls.Faults.Changing("remove", logDir); err != nil {
+		return err
+	}
+	err := errors.Join(os.RemoveAll(logDir), os.RemoveAll(unitDir), l.dropPlan())
+	os.Remove(filepath.Dir(unitDir)) // stay if there is something else in them
+	os.Remove(filepath.Dir(logDir))
+	return err
+}
+
+// Stored are the numbers of the queues of a topic of which there are files, in no order.
+func (ls *Logs) Stored(topic string) ([]int32, error) {
+	entries, err := os.ReadDir(filepath.Join(ls.Dir, layout.CompactionDir, layout.CompactionLogDir, topic))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []int32
+	for _, e := range entries {
+		if n, err := strconv.ParseInt(e.Name(), 10, 32); err == nil && n >= 0 && e.IsDir() {
+			out = append(out, int32(n))
+		}
+	}
+	return out, nil
+}
+
+// Fits reports whether a record of so many bytes can be copied at all.
+func (ls *Logs) Fits(size int) bool { return int64(size)+record.BlankSize <= ls.LogSize }
