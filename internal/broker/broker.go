@@ -181,10 +181,10 @@ func (b *Broker) open(o *Options) (err error) {
 	if err := b.topics.addSystem(o, len(levels)); err != nil {
 		return err
 	}
-	b.store.Expire() // what reserve.time has hidden before
 	if err := b.openCompaction(o, &so); err != nil {
 		return err
 	}
+	b.store.Expire() // what reserve.time has hidden before
 	b.topics.warnOfUnknown(b.store.Topics())
 	if b.groups, err = openGroups(b.savedIn(o, "subscriptionGroup.json", "groups"), b.log); err != nil {
 		return err

@@ -98,7 +98,7 @@ func (b *Broker) openCompaction(o *Options, so *store.Options) error {
 		}
 		for id := range int32(len(t.queues)) {
 			if q := t.queue(id); q.Max() > 0 || slices.Contains(stored, id) {
-				if _, err := c.open(q, b.store.Killed()); err != nil {
+				if _, err := c.open(q, compact.Trust{Doubt: b.store.Killed(), Again: q.Min()}); err != nil {
 					c.logs.Close()
 					return err
 				}
@@ -124,14 +124,14 @@ func (c *compaction) of(q *store.Queue) *compacted {
 	return x.(*compacted)
 }
 
-// open opens the log of a queue. doubt tells that the machine may have lost what was not synced.
-func (c *compaction) open(q *store.Queue, doubt bool) (*compacted, error) {
+// open opens the log of a queue.
+func (c *compaction) open(q *store.Queue, trust compact.Trust) (*compacted, error) {
 	x := &compacted{queue: q, key: fmt.Sprintf("%s_%d", q.Topic(), q.ID())}
 	if err := c.prepare(); err != nil {
 		return nil, err
 	}
 	var err error
-	if x.Log, err = c.logs.Open(q.Topic(), q.ID(), doubt); err != nil {
+	if x.Log, err = c.logs.Open(q.Topic(), q.ID(), trust); err != nil {
 		return nil, err
 	}
 	if err := c.compare(x); err != nil {
@@ -186,7 +186,7 @@ func (c *compaction) get(t *topic, q *store.Queue) (*compacted, error) {
 	if now := c.b.topics.find(t.Name); now == nil || !now.compacted {
 		return nil, nil
 	}
-	return c.open(q, false)
+	return c.open(q, compact.Trust{})
 }
 
 // forget removes what there is of a topic that is deleted. It does so before its queues go, so that a start that finds a rest of it sees
@@ -280,6 +280,9 @@ func (c *compaction) copyAll(now time.Time) {
 // copy copies what has come to a queue, as far as it is on disk in the commit log.
 func (c *compaction) copy(x *compacted, out *store.ReadResult) error {
 	defer out.Release()
+	if err := x.Mend(); err != nil {
+		return err
+	}
 	durable := c.store.Durable()
 	for from := x.Next(); from < x.queue.Max(); from = x.Next() {
 		c.store.Read(x.queue, store.ReadRequest{Offset: from, MaxMessages: copyMessages, MaxBytes: copyBytes}, out)

@@ -1,7 +1,7 @@
 package broker
 
 import (
-	"encoding/binary"
+	"bytes"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/layout"
@@ -58,16 +58,16 @@ func (x *compacted) first() skua.QueueOffset {
 // readCopies reads messages that were copied, up to next. It reports false if there are none from the offset on.
 func (c *compaction) readCopies(x *compacted, request *store.ReadRequest, next skua.QueueOffset, r *store.ReadResult) bool {
 	o := c.b.options.Load()
-	count, bytes := min(request.MaxMessages, int(o.MaxTransferCountOnMessageInMemory)), int(o.MaxTransferBytesOnMessageInMemory)
+	count, most := min(request.MaxMessages, int(o.MaxTransferCountOnMessageInMemory)), int(o.MaxTransferBytesOnMessageInMemory)
 	if request.MaxBytes > 0 {
-		bytes = min(bytes, request.MaxBytes)
+		most = min(most, request.MaxBytes)
 	}
 	seen, full := 0, false
-	err := x.Read(max(request.Offset, 0), bytes, func(u layout.BatchUnit, rec []byte) bool {
+	err := x.Read(max(request.Offset, 0), most, func(u layout.BatchUnit, rec []byte) bool {
 		if u.Base >= int64(next) {
 			return false
 		}
-		if n := len(r.Records); n > 0 && (n >= count || r.Bytes+len(rec) > bytes) || seen > maxCompactedScan {
+		if n := len(r.Records); n > 0 && (n >= count || r.Bytes+len(rec) > most) || seen > maxCompactedScan {
 			full = true
 			return false
 		}
@@ -109,10 +109,9 @@ func wanted(request *store.ReadRequest, u layout.BatchUnit, rec []byte) bool {
 // asInLog is a copy of a record that tells its place in the commit log, as long as it is there: by that its consumers give it back, and
 // it has its id. Later it tells the place in the compacted files, as with Java always.
 func (x *compacted) asInLog(u layout.BatchUnit, rec []byte) []byte {
-	const at = 28
-	b := append([]byte(nil), rec...)
+	b := bytes.Clone(rec)
 	if e, ok := x.queue.Entry(skua.QueueOffset(u.Base)); ok && e.Size == u.Size {
-		binary.BigEndian.PutUint64(b[at:], uint64(e.LogOffset))
+		record.Move(b, e.LogOffset)
 	}
 	return b
 }

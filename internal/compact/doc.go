@@ -26,8 +26,8 @@
 // so that nothing here is ahead of it.
 //
 //   - Copying. Records are written first, then their entries. A start takes what has an entry; the next is copied again. A
-//     machine that lost its power may have kept entries without records: then the start reads the last part from its
-//     beginning and cuts it at the first record that is not whole (doubt). Earlier parts were synced before the next began.
+//     machine that lost its power may have kept entries without records: then the start cuts off the last part what can be
+//     copied again, and all from the first record on that is not whole (Trust). Earlier parts were synced before the next began.
 //   - A pass writes new files into a directory beside the old ones, and syncs them. Until then a start removes them.
 //   - Then a plan is put on disk that says which files come and which go. From then on the replacing is finished, by this
 //     process or by a start, and each step of it can be done twice: a file that is no more in the pass's directory has been moved.

@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"sort"
 	"strings"
 
 	"github.com/skuamq/skua"
@@ -15,9 +16,14 @@ import (
 	"github.com/skuamq/skua/internal/segment"
 )
 
-// load makes the state of the log what the files say, and finishes what a process that died has begun.
-func (l *Log) load(doubt bool) error {
-	if err := l.settle(); err != nil {
+// load makes the state of the log what the files say, and finishes what was begun by a process that died, or failed here. dirs
+// tells that names may be there which are not on disk.
+func (l *Log) load(trust Trust, dirs bool) error {
+	err := l.settle()
+	if err == nil && dirs {
+		err = l.syncDirs()
+	}
+	if err != nil {
 		return fmt.Errorf("compact: topic %s, queue %d: %w", l.topic, l.queue, err)
 	}
 	parts, err := l.find()
@@ -26,13 +32,12 @@ func (l *Log) load(doubt bool) error {
 	}
 	for i, p := range parts {
 		p.full = i < len(parts)-1
-		if err := p.measure(); err != nil {
-			return err
+		measure := p.measure
+		if trust.Doubt && !p.full {
+			measure = func() error { return p.verify(trust.Again) }
 		}
-		if !p.full {
-			if err := p.verify(doubt); err != nil {
-				return err
-			}
+		if err := measure(); err != nil {
+			return err
 		}
 	}
 	next := int64(0)
@@ -50,8 +55,8 @@ func (l *Log) load(doubt bool) error {
 	defer l.mu.Unlock()
 	l.forget()
 	l.parts, l.next, l.broken = parts, max(next, l.next), nil
-	if !doubt {
-		l.synced = next
+	if n := len(parts); n > 0 {
+		parts[n-1].dirty = true
 	}
 	return nil
 }
@@ -67,6 +72,19 @@ func (l *Log) settle() error {
 	for _, dir := range []folder{l.logDir(), l.unitDir()} {
 		if err := l.o.empty(compacting(dir)); err != nil {
 			return err
+		}
+	}
+	return nil
+}
+
+// syncDirs puts the names of all files on disk.
+func (l *Log) syncDirs() error {
+	for _, dir := range []string{string(l.logDir()), string(l.unitDir()), filepath.Dir(l.planPath())} {
+		for range 3 {
+			if err := l.o.Faults.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			dir = filepath.Dir(dir)
 		}
 	}
 	return nil
@@ -119,11 +137,12 @@ func (l *Log) settleJava() error {
 	if len(old) == 0 && len(oldUnits) == 0 {
 		return nil
 	}
-	// Whichever entries are there: they are made again from the records.
+	// Whichever entries are there, they are made again from the records, but for the last part, which stayed as it was.
 	units, err := names(unitDir, "")
 	if err != nil {
 		return err
 	}
+	units = units[:max(len(units)-1, 0)]
 	for _, name := range old {
 		if err := l.o.Faults.Remove(filepath.Join(logDir, name)); err != nil {
 			return err
@@ -179,20 +198,18 @@ func (l *Log) find() ([]*part, error) {
 		}
 	}
 	var parts []*part
-	for _, start := range logs {
+	for i, start := range logs {
 		p := l.o.newPart(l.logDir(), l.unitDir(), start, true)
 		if !slices.Contains(units, start) {
-			p.units = segment.Known(l.o.disk, l.o.UnitsSize, l.unitDir(), start, 0)
-			found, err := p.rebuild()
-			if err != nil {
-				return nil, err
-			}
-			if !found {
-				p.log.Forget()
+			if i == len(logs)-1 { // it was about to be made, and none of its records was acknowledged
 				if err := l.o.Faults.Remove(p.log.Path(start)); err != nil {
 					return nil, err
 				}
 				continue
+			}
+			p.units = segment.Known(l.o.disk, l.o.UnitsSize, l.unitDir(), start, 0)
+			if err := p.rebuild(); err != nil {
+				return nil, err
 			}
 		}
 		parts = append(parts, p)
@@ -230,8 +247,8 @@ func (l *Log) starts(dir folder, size int64, key string) ([]int64, error) {
 	return out, nil
 }
 
-// rebuild makes the entries of the records that follow one another from the beginning, and reports whether there are any.
-func (p *part) rebuild() (found bool, err error) {
+// rebuild makes the entries of the records of a part that is full.
+func (p *part) rebuild() error {
 	at, last := p.start, int64(-1)
 	var units []byte
 	for end := p.start + p.log.FileSize(); at+record.BlankSize < end; {
@@ -242,10 +259,7 @@ func (p *part) rebuild() (found bool, err error) {
 		units = layout.BatchUnit{Log: at, Size: m.Size, Tags: record.TagsCode(m.Properties), Time: m.StoreTime, Base: int64(m.QueueOffset), Count: 1}.Append(units)
 		at, last = at+int64(len(b)), int64(m.QueueOffset)
 	}
-	if len(units) == 0 {
-		return false, nil
-	}
-	return true, p.units.WriteAt(units, p.start)
+	return p.units.WriteAt(units, p.start)
 }
 
 // record reads the record at a place, and verifies it.
@@ -271,16 +285,30 @@ func (p *part) record(at int64) (b []byte, m record.Message, err error) {
 
 // measure finds the end of the entries, and what they speak of.
 func (p *part) measure() error {
-	lo, hi := int64(0), p.units.FileSize()/layout.BatchUnitSize
-	for lo < hi {
-		mid := (lo + hi) / 2
-		if _, err := p.unit(mid); err == nil {
-			lo = mid + 1
-		} else {
-			hi = mid
+	return p.setCount(int64(sort.Search(int(p.units.FileSize()/layout.BatchUnitSize), func(i int) bool {
+		_, err := p.unit(int64(i))
+		return err != nil
+	})))
+}
+
+// verify is measure for a part of which something may be lost: the end is before the first entry of which the record is not
+// there and whole, or of which the queue offset is again or more. What is behind it is cut off.
+func (p *part) verify(again skua.QueueOffset) error {
+	n, at, last := int64(0), p.start, int64(-1)
+	for n < p.units.FileSize()/layout.BatchUnitSize {
+		u, err := p.unit(n)
+		if err != nil || u.Log != at || u.Base <= last || u.Base >= int64(again) {
+			break
 		}
+		if _, m, err := p.record(at); err != nil || int64(m.QueueOffset) != u.Base || m.Size != u.Size {
+			break
+		}
+		n, at, last = n+1, at+int64(u.Size), u.Base
 	}
-	return p.setCount(lo)
+	if err := p.setCount(n); err != nil {
+		return err
+	}
+	return errors.Join(p.units.Truncate(p.start+n*layout.BatchUnitSize), p.log.Truncate(p.end), p.sync())
 }
 
 // setCount makes n the number of entries.
@@ -299,41 +327,6 @@ func (p *part) setCount(n int64) error {
 	}
 	p.first, p.last, p.end = first.Base, last.Base, last.Log+int64(last.Size)
 	return nil
-}
-
-// verify cuts off the entries at the end of which the records are not there or not whole; with doubt from the first one on that is
-// so.
-func (p *part) verify(doubt bool) error {
-	n := p.count
-	if doubt {
-		n = 0
-		at, last := p.start, int64(-1)
-		for n < p.units.FileSize()/layout.BatchUnitSize {
-			u, err := p.unit(n)
-			if err != nil || u.Log != at || u.Base <= last {
-				break
-			}
-			if _, m, err := p.record(at); err != nil || int64(m.QueueOffset) != u.Base || m.Size != u.Size {
-				break
-			}
-			n, at, last = n+1, at+int64(u.Size), u.Base
-		}
-	}
-	for ; n > 0; n-- {
-		u, err := p.unit(n - 1)
-		if err != nil {
-			return err
-		}
-		if _, m, err := p.record(u.Log); err == nil && int64(m.QueueOffset) == u.Base && m.Size == u.Size {
-			break
-		}
-	}
-	cut := n < p.count
-	if err := p.setCount(n); err != nil || !cut && !doubt {
-		return err
-	}
-	p.dirty = true
-	return errors.Join(p.units.Truncate(p.start+n*layout.BatchUnitSize), p.log.Truncate(p.end))
 }
 
 // Truncate removes the records from queue offset off on.

@@ -72,14 +72,26 @@ type Log struct {
 	next   int64   // queue offset behind all that was copied
 	synced int64   // before it everything is on disk
 	broken error   // files were not replaced as they should; they are to be loaded again
+	unsure error   // a sync failed: nobody knows what the disk holds of the last part
 	gone   bool    // removed
 }
 
-// Open opens or prepares the log of a queue. doubt tells that the machine may have lost what was not synced: then the end is
-// verified. The error names file and cure.
-func (ls *Logs) Open(topic string, queue int32, doubt bool) (*Log, error) {
+// Trust is what may be taken for granted of a log that is opened.
+type Trust struct {
+	// Doubt tells that the machine may have lost what was not synced. Then the last part is verified.
+	Doubt bool
+	// Again is the first queue offset from which on its owner can copy messages again. With doubt, those of the last part go.
+	Again skua.QueueOffset
+}
+
+// Open opens or prepares the log of a queue. The error names file and cure.
+func (ls *Logs) Open(topic string, queue int32, trust Trust) (*Log, error) {
 	l := &Log{o: ls, topic: topic, queue: queue}
-	return l, l.load(doubt)
+	err := l.load(trust, trust.Doubt)
+	if !trust.Doubt {
+		l.synced = l.next
+	}
+	return l, err
 }
 
 // dir is a directory of the log's, of records or of entries.
@@ -129,13 +141,16 @@ func (l *Log) Skip(off skua.QueueOffset) {
 // ErrTooLarge tells that a record does not fit into a file.
 var ErrTooLarge = errors.New("compact: record larger than a file")
 
-// Append copies records, whose queue offsets must be from Next on, in their order. When it returns without error they can be read,
+// Append copies records in the order of their queue offsets, but those that it has. When it returns without error they can be read,
 // and survive the process; Sync makes them survive the machine. After an error some may have been copied.
 func (l *Log) Append(records [][]byte) error {
 	l.appending.Lock()
 	defer l.appending.Unlock()
 	if err := l.usable(); err != nil {
 		return err
+	}
+	for len(records) > 0 && record.QueueOffsetOf(records[0]) < l.Next() {
+		records = records[1:]
 	}
 	for len(records) > 0 {
 		p, err := l.writable(len(records[0]))
@@ -158,16 +173,26 @@ func (l *Log) Append(records [][]byte) error {
 	return nil
 }
 
-// usable returns why files cannot be written. It tries to mend what went wrong when they were replaced.
+// Mend tries again what a pass has failed at when it replaced files: until then nothing can be read. It returns why the log
+// cannot be used, if so.
+func (l *Log) Mend() error {
+	l.appending.Lock()
+	defer l.appending.Unlock()
+	return l.usable()
+}
+
+// usable is Mend for those who hold appending.
 func (l *Log) usable() error {
 	l.mu.RLock()
-	broken, gone := l.broken, l.gone
+	broken, unsure, gone := l.broken, l.unsure, l.gone
 	l.mu.RUnlock()
 	switch {
 	case gone:
 		return fmt.Errorf("compact: %s %d: %w", l.topic, l.queue, fs.ErrClosed)
+	case unsure != nil:
+		return unsure
 	case broken != nil:
-		return l.load(false)
+		return l.load(Trust{}, true)
 	}
 	return nil
 }
@@ -216,7 +241,7 @@ func (l *Log) syncPart(p *part) error {
 	err := p.sync()
 	if err != nil {
 		l.mu.Lock()
-		p.dirty = true
+		l.unsure = fmt.Errorf("nothing is copied until the next start: %w", err)
 		l.mu.Unlock()
 	}
 	return err

@@ -1,7 +1,6 @@
 package compact
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"sort"
@@ -18,9 +17,6 @@ const (
 	pieceBytes = 1 << 20
 	pieceUnits = 1024
 )
-
-// logOffsetAt is where a record tells its own place.
-const logOffsetAt = 28
 
 // part is a pair of files that begin at the same place: records, and an entry for each. All but the last part of a queue are
 // full, and do not change.
@@ -69,7 +65,7 @@ func (p *part) write(records [][]byte) (grown part, err error) {
 		}
 		at := len(data)
 		data = append(data, b...)
-		binary.BigEndian.PutUint64(data[at+logOffsetAt:], uint64(grown.end))
+		record.Move(data[at:], skua.LogOffset(grown.end))
 		units = layout.BatchUnit{Log: grown.end, Size: m.Size, Tags: record.TagsCode(m.Properties), Time: m.StoreTime, Base: int64(m.QueueOffset), Count: 1}.Append(units)
 		if grown.count == 0 {
 			grown.first = int64(m.QueueOffset)
@@ -96,11 +92,7 @@ func (p *part) close() error {
 
 // sync puts both files on disk.
 func (p *part) sync() error {
-	end := p.start + p.count*layout.BatchUnitSize
-	if p.full {
-		end += layout.BatchUnitSize
-	}
-	return errors.Join(p.log.Sync(p.start, p.end), p.units.Sync(p.start, end))
+	return errors.Join(p.log.Sync(p.start, p.start+1), p.units.Sync(p.start, p.start+1)) // files as a whole
 }
 
 // unit reads an entry.
@@ -163,7 +155,7 @@ func (p *part) each(i int64, most int, take func(u layout.BatchUnit, rec []byte)
 				u, _ := layout.DecodeBatchUnit(units)
 				rec := data[:u.Size:u.Size]
 				units, data = units[layout.BatchUnitSize:], data[u.Size:]
-				if !record.Begins(rec, skua.LogOffset(u.Log)) || int64(binary.BigEndian.Uint64(rec[20:])) != u.Base {
+				if !record.Begins(rec, skua.LogOffset(u.Log)) || int64(record.QueueOffsetOf(rec)) != u.Base {
 					if err := damaged(fmt.Errorf("%w: %s has another record at %d than its entry says", errDamaged, p.log.Path(p.start), u.Log-p.start)); err != nil {
 						return false, err
 					}

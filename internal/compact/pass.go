@@ -194,7 +194,7 @@ func (w *pass) decide() error {
 // write writes the survivors into new files, and puts these on disk.
 func (w *pass) write() error {
 	l := w.l
-	if err := l.room(w.after); err != nil {
+	if err := errors.Join(w.discard(), l.room(w.after)); err != nil { // an earlier pass may have failed at that
 		return err
 	}
 	n, size := 0, 0

@@ -78,6 +78,14 @@ func Place(rec []byte, q skua.QueueOffset, log skua.LogOffset, storeTime int64) 
 	binary.BigEndian.PutUint64(rec[at:], uint64(storeTime))
 }
 
+// QueueOffsetOf is the queue offset of a record.
+func QueueOffsetOf(rec []byte) skua.QueueOffset {
+	return skua.QueueOffset(binary.BigEndian.Uint64(rec[queueOffsetAt:]))
+}
+
+// Move gives a record, of which nothing else changes, another place in a log.
+func Move(rec []byte, log skua.LogOffset) { binary.BigEndian.PutUint64(rec[logOffsetAt:], uint64(log)) }
+
 // StoreTimeOf reads the store time, ms, of an encoded record of at least 88 bytes; only its beginning needs to be there.
 func StoreTimeOf(rec []byte) int64 {
 	at := bornHostAt + 8

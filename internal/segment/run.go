@@ -331,7 +331,13 @@ func (r *Run) syncDirs() error {
 	if !fresh {
 		return nil
 	}
-	return r.syncFresh(first)
+	err := r.syncFresh(first)
+	if err != nil {
+		r.mu.Lock()
+		r.fresh, r.founded = true, r.founded || first
+		r.mu.Unlock()
+	}
+	return err
 }
 
 // syncFresh is syncDirs when there are new files. It is apart because what its loop uses is allocated.
