@@ -58,7 +58,7 @@ type compacted struct {
 
 // Pace of copying.
 const (
-	copyEvery    = time.Second
+	copyEvery    = 200 * time.Millisecond
 	syncCopies   = 10 * time.Second // retention waits for it
 	copyMessages = 1024             // at a time
 	copyBytes    = 1 << 20

@@ -33,6 +33,9 @@ func (b *Broker) SweepLight() { b.sweepLight(time.Time{}) }
 // Compact copies what has come to compacted topics and is on disk, and has superseded messages removed, as the broker does at intervals.
 func (b *Broker) Compact() {
 	c := b.compaction.Load()
+	c.copying.Lock()
+	c.synced = time.Time{} // at once
+	c.copying.Unlock()
 	c.copyAll(time.Now())
 	c.passAll(b.stop)
 }
