@@ -81,24 +81,34 @@ func (r *recovery) finishDeletions() error {
 	return nil
 }
 
-// endsDeleted reports whether the newest entry of q is of a deleted topic.
+// endsDeleted reports whether the newest entry of q is of a deleted topic. Where its record is gone its place decides, and a queue
+// that has kept nothing but its number is that of the deleted topic if later records are all there.
 func (r *recovery) endsDeleted(q *Queue) bool {
+	begin, _ := r.s.log.run.Bounds()
+	note := r.s.deletions.known[q.topic]
+	if q.next > 0 && q.begin() == q.next {
+		return note.End > begin
+	}
 	u, err := q.unit(q.next - 1)
 	if q.next == 0 || err != nil || u.Filler() {
 		return false
+	}
+	if u.Log < begin {
+		return u.Log < note.End
 	}
 	m, _, err := r.look(u.Log, u.Size)
 	_, mine := q.placeOf(&m)
 	return err == nil && mine && r.s.deletions.covers([]byte(q.topic), &m)
 }
 
-// settleDeletions makes the notes those of a log from begin to end, before anything is appended to it.
-func (s *Store) settleDeletions(begin, end int64) error {
+// settleDeletions makes the notes those of a log from begin to end, before anything is appended to it. Queue entries before synced
+// are on disk, and that those of topics that were deleted before are gone.
+func (s *Store) settleDeletions(begin, end, synced int64) error {
 	d := &s.deletions
 	changed := false
 	for topic, note := range d.known {
 		switch {
-		case note.End <= begin:
+		case note.End <= begin && note.End < synced:
 			delete(d.known, topic)
 			changed = true
 		case note.End > end:

@@ -353,7 +353,11 @@ func (r *recovery) begin() error {
 	l.reserved.Store(end)
 	l.base = end
 	begin, _ := l.run.Bounds()
-	if err := s.settleDeletions(begin, end); err != nil {
+	synced := int64(0)
+	if r.ownOK && r.own.Synced.End <= end {
+		synced = r.own.Synced.End
+	}
+	if err := s.settleDeletions(begin, end, synced); err != nil {
 		return err
 	}
 	l.durable.Store(max(begin, min(r.own.Durable.End, end)))
