@@ -25,7 +25,11 @@ func (b *Broker) GatherBroadcasts(now time.Time) { b.gatherBroadcasts(now) }
 func (b *Broker) SweepMappings(now time.Time) { b.sweepMappings(now) }
 
 // LimitOffsets bounds the pairs of topic and group whose offsets are kept.
-func (b *Broker) LimitOffsets(n int) { b.offsets.most = n }
+func (b *Broker) LimitOffsets(n int) {
+	b.offsets.mu.Lock()
+	defer b.offsets.mu.Unlock()
+	b.offsets.most = n
+}
 
 // SweepLight forgets light queues that nobody uses, as each minute.
 func (b *Broker) SweepLight() { b.sweepLight(time.Time{}) }

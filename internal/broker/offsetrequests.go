@@ -61,7 +61,7 @@ func (b *Broker) commit(t *topic, group []byte, queue int32, off skua.QueueOffse
 	}
 	if b.offsets.full(t.bytes, group) {
 		return refusalf(command.StatusInvalidParameter, "offset of group %s on topic %s cannot be kept: there are %d such already; delete groups or light queues", group,
-			t.Name, b.offsets.most)
+			t.Name, maxOffsetPairs)
 	}
 	if !b.offsets.commit(t.bytes, group, queue, off) {
 		return errReset

@@ -70,7 +70,7 @@ func (g *groupProgress) atLocked(queue int32, add bool) *progress {
 type offsets struct {
 	path  string
 	step  int64 // updates for each version
-	most  int   // maxOffsetPairs; tests change it
+	most  int   // maxOffsetPairs; guarded by mu
 	light bool  // the file is lmqConsumerOffset.json
 	log   *slog.Logger
 
