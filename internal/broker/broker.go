@@ -193,7 +193,7 @@ func (b *Broker) open(o *Options) (err error) {
 	if b.offsets, err = openOffsets(offsetFiles{b.configPath(""), o.EnableLmq}, o.ConsumerOffsetUpdateVersionStep, b.log); err != nil {
 		return err
 	}
-	b.offsets.forget(func(k offsetKey) bool { return b.topics.isLight(k.topic) && b.store.Find([]byte(k.topic), 0) == nil })
+	b.offsets.begin(func(topic string) bool { return b.topics.isLight(topic) && b.store.Find([]byte(topic), 0) == nil })
 	b.offsets.bound(b.endOf)
 	if b.modes, err = openRequestModes(b.configPath("messageRequestMode.json"), b.log); err != nil {
 		return err

@@ -64,6 +64,7 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		refuse(f, command.StatusInvalidParameter, "%v", err)
 		return
 	}
+	b.store.SetMaxLight(next.maxLight())
 	b.options.Store(&next)
 	if b.wheel != nil && next.TimerOptions != before.TimerOptions {
 		b.wheel.arrived()

@@ -84,13 +84,14 @@ func (s *sending) checkLight() error {
 	return nil
 }
 
-// lightGone forgets what belongs to light queues that the store has forgotten: their numbers begin anew.
+// lightGone makes groups begin anew on light queues that the store has forgotten: their numbers do.
 func (b *Broker) lightGone(names map[string]bool) {
 	if <-b.opened; b.offsets == nil {
 		return // it could not be opened
 	}
-	b.offsets.forget(func(k offsetKey) bool { return names[k.topic] })
-	b.polls.wakeTopics(func(topic string) bool { return names[topic] })
+	gone := func(topic string) bool { return names[topic] }
+	b.offsets.begin(gone)
+	b.polls.wakeTopics(gone)
 }
 
 // sweepLight forgets light queues that never had a message and that nobody waits for.

@@ -302,6 +302,11 @@ func TestLightQuota(t *testing.T) {
 	until(t, "delivery", func() bool { return slices.Contains(d.peer.texts("T"), "z") })
 	d.peer.must(command.DeleteTopicInBroker, &command.DeleteTopicHeader{Topic: "%LMQ%c"}, nil)
 	d.peer.send("T", "w", skua.PropMultiDispatch, "%LMQ%d")
+	d.peer.must(command.UpdateBrokerConfig, nil, []byte("maxLmqConsumeQueueNum=4\n"))
+	d.peer.send("T", "v", skua.PropMultiDispatch, "%LMQ%e")
+	d.peer.refused(command.StatusLMQQuotaExceeded, full, command.PullMessage, pullHeader("%LMQ%f", 0), nil)
+	d.peer.must(command.UpdateBrokerConfig, nil, []byte("enableLmqQuota=false\n"))
+	d.peer.send("T", "u", skua.PropMultiDispatch, "%LMQ%f")
 }
 
 func TestDeleteLightQueue(t *testing.T) {
@@ -337,7 +342,14 @@ func TestUnusedLightQueuesAreForgotten(t *testing.T) {
 		d.peer.call(command.PullMessage, pullHeader(fmt.Sprint("%LMQ%", i), 0), nil)
 	}
 	d.peer.refused(command.StatusLMQQuotaExceeded, "[LMQ_CONSUME", command.PullMessage, pullHeader("%LMQ%more", 0), nil)
+	d.peer.commitAs("%LMQ%g", "%LMQ%3", 0, 0)
 	d.b.SweepLight()
+	if got := d.peer.committed("%LMQ%g", "%LMQ%3", 0); got != 0 {
+		t.Errorf("a group that has read an empty queue up to its end is at %d", got)
+	}
+	if all := ask[command.ConsumerOffsets](d.peer, command.GetAllConsumerOffset, nil, nil); len(all.PullOffsets) > 0 || len(all.Light) != 1 {
+		t.Errorf("kept %+v", all)
+	}
 	for i := range 9 {
 		d.peer.send("T", "x", skua.PropMultiDispatch, fmt.Sprint("%LMQ%again", i))
 	}
@@ -363,7 +375,7 @@ func TestLightGroupsAreBounded(t *testing.T) {
 	}
 }
 
-// A light queue goes with its last message, and with it what groups have read of it.
+// A light queue goes with its last message. Groups begin at 0 again, as it does.
 func TestRetentionOfLightQueues(t *testing.T) {
 	d := openLight(t, "mappedFileSizeCommitLog", "65536", "deleteFileBatchMax", "100", "deleteCommitLogFilesInterval", "0")
 	d.peer.send("T", "x", skua.PropMultiDispatch, "%LMQ%old,%LMQ%both")
@@ -388,7 +400,7 @@ func TestRetentionOfLightQueues(t *testing.T) {
 		}
 	}
 	d.peer.must(command.DeleteExpiredCommitLog, nil, nil)
-	if old, both := d.peer.committed("G", "%LMQ%old", 0), d.peer.committed("G", "%LMQ%both", 0); old != -1 || both != 1 {
+	if old, both := d.peer.committed("G", "%LMQ%old", 0), d.peer.committed("G", "%LMQ%both", 0); old != 0 || both != 1 {
 		t.Errorf("group is at %d and %d", old, both)
 	}
 	if _, err := os.Stat(dir); err == nil {

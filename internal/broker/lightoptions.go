@@ -9,11 +9,19 @@ type LightOptions struct {
 	// With enableLmq: whether messages get these entries. With storeType=defaultRocksDB they do in any case, as in Java.
 	EnableMultiDispatch bool `key:"enableMultiDispatch" default:"false"`
 	// Whether there may be no more light queues than maxLmqConsumeQueueNum. Without it the limit is 1,000,000.
-	EnableLmqQuota bool `key:"enableLmqQuota" default:"false"`
+	EnableLmqQuota bool `key:"enableLmqQuota" default:"false" live:"true"`
 	// How many light queues there may be, with enableLmqQuota. Messages that name further ones are refused.
-	MaxLmqConsumeQueueNum int32 `key:"maxLmqConsumeQueueNum" default:"20000" min:"1"`
+	MaxLmqConsumeQueueNum int32 `key:"maxLmqConsumeQueueNum" default:"20000" min:"1" live:"true"`
 	// Whether statistics count each light queue, and each group of them, apart. If not they are counted as %LMQ%.
 	EnableLmqStats bool `key:"enableLmqStats" default:"false"`
+}
+
+// maxLight is how many light queues there may be; 0: as many as a store takes.
+func (o *LightOptions) maxLight() int {
+	if o.EnableLmqQuota {
+		return int(o.MaxLmqConsumeQueueNum)
+	}
+	return 0
 }
 
 // dispatches reports whether messages get entries in light queues.

@@ -348,6 +348,33 @@ func (o *offsets) forgetGroup(group string) {
 	o.forget(func(k offsetKey) bool { return k.group == group })
 }
 
+// begin makes groups begin anew on topics whose queues do: who has committed an offset is at 0, and misses nothing of what comes,
+// whatever its consumers would do without one. Others are forgotten.
+func (o *offsets) begin(which func(topic string) bool) {
+	o.forget(func(k offsetKey) bool { return which(k.topic) && !o.table[k].consumed() })
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	for k, g := range o.table {
+		if which(k.topic) && g.begin() {
+			o.changed(1)
+		}
+	}
+}
+
+// begin makes what is committed 0, and forgets everything else. It reports whether something was committed beyond 0.
+func (g *groupProgress) begin() (changed bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i := range g.queues {
+		p := &g.queues[i]
+		had := p.committed
+		*p = noProgress(p.queue)
+		p.committed = min(had, 0)
+		changed = changed || had > 0
+	}
+	return changed
+}
+
 func (o *offsets) forget(which func(offsetKey) bool) {
 	o.mu.Lock()
 	before := len(o.table)

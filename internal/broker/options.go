@@ -339,9 +339,7 @@ func (o *Options) store() store.Options {
 		Seal:           o.EnabledAppendPropCRC,
 		CheckSeals:     o.ForceVerifyPropCRC,
 	}
-	if o.EnableLmq && o.EnableLmqQuota {
-		s.MaxLight = int(o.MaxLmqConsumeQueueNum)
-	}
+	s.MaxLight = o.maxLight()
 	s.ExtensionSize = int64(o.MappedFileSizeConsumeQueueExt)
 	s.BatchQueueSize = int64(o.MapperFileSizeBatchConsumeQueue)
 	s.CommitLogDirs = paths(o.StorePathCommitLog)

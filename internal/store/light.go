@@ -20,6 +20,9 @@ import (
 // queues are given under the lock of the log, as all others, and written into the record before its bytes count.
 // A start makes from each record behind the checkpoint whatever entries are missing.
 
+// maxLight is how many light queues there may be by default.
+const maxLight = 1_000_000
+
 // lightDraft is what an append enters in light queues.
 type lightDraft struct {
 	msgs  []lightMessage
@@ -65,15 +68,21 @@ func (q *Queue) light() bool { return strings.HasPrefix(q.topic, skua.LMQPrefix)
 // Find returns a queue, nil if there is none. It does not allocate.
 func (s *Store) Find(topic []byte, id int32) *Queue { return s.queues.find(topic, id) }
 
-// LightQueue is Queue for a light queue, of which there may be no more than Options.MaxLight. The error is a *RefusedError.
+// LightQueue is Queue for a light queue, of which there may be no more than SetMaxLight says. The error is a *RefusedError.
 func (s *Store) LightQueue(name []byte) (*Queue, error) {
 	if q := s.queues.find(name, 0); q != nil {
 		return q, nil
 	}
-	if n := s.queues.lights(); n >= s.o.MaxLight {
+	if n := s.queues.lights(); int64(n) >= s.maxLight.Load() {
 		return nil, refusef(TooManyLight, "%.300q would be a new light queue, and there are %d", name, n)
 	}
 	return s.Queue(string(name), 0), nil
+}
+
+// SetMaxLight replaces Options.MaxLight; 0 stands for the default. It takes no queue away.
+func (s *Store) SetMaxLight(n int) {
+	setDefault(&n, maxLight)
+	s.maxLight.Store(int64(n))
 }
 
 // LightQueues is how many light queues there are.

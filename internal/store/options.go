@@ -98,7 +98,6 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.MaxMessageSize, 4<<20)
 	setDefault(&o.MaxWait, time.Second)
 	setDefault(&o.StagingSize, 32<<20)
-	setDefault(&o.MaxLight, 1_000_000)
 	o.Transfer = o.Transfer.withDefaults()
 	if !slices.ContainsFunc(o.CommitLogDirs, func(dir string) bool { return !slices.Contains(o.ReadOnlyDirs, dir) }) {
 		return o, fmt.Errorf("store: all directories of storePathCommitLog are in readOnlyCommitLogStorePaths, too: %v; leave one writable",

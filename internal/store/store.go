@@ -60,6 +60,7 @@ type Store struct {
 	holding    bool         // see held; guarded by retainMu
 	manualRuns atomic.Int32 // runs of retention that were asked for
 	limits     topicLimits
+	maxLight   atomic.Int64 // Options.MaxLight, see SetMaxLight
 
 	stop     context.CancelFunc
 	done     context.Context
@@ -80,6 +81,7 @@ func Open(o Options) (*Store, error) {
 		queues: queueTable{topics: map[string][]*Queue{}}, busy: newBell(), readers: newBell(), far: farBehind, diskCheck: make(chan chan struct{}),
 	}
 	s.retention.Store(&o.Retention)
+	s.SetMaxLight(o.MaxLight)
 	s.waiters.settled = s.o.Settled
 	if err := s.open(); err != nil {
 		s.release()

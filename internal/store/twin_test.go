@@ -55,6 +55,7 @@ func TestTwin(t *testing.T) {
 			w.now.Store(1_700_000_000_000)
 			w.o.Now, w.o.SyncFlush, w.o.Faults = w.now.read, sync, w.machine.faults()
 			w.o.FlushInterval, w.o.Light = 3*time.Millisecond, true
+			w.o.Seal = seed%2 == 0
 			w.o.LightGone = func(names map[string]bool) { // only retain makes it be called
 				for name := range names {
 					delete(w.queues, twinKey(name, 0))
