@@ -271,6 +271,9 @@ func TestLightOffsetsFile(t *testing.T) {
 	// Without light queues their groups are none, the others go on; and the other way round.
 	d.o.EnableLmq = false
 	d.start()
+	if n := d.log.count("light queues have messages in the store, but cannot be read"); n != 1 {
+		t.Errorf("warned %d times that they cannot be read", n)
+	}
 	d.peer.commitAs("CG", "T", 0, 1)
 	if got := d.peer.committed("CG", "%LMQ%a", 0); got != 2 {
 		t.Errorf("switched off: %d", got)

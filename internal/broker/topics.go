@@ -99,10 +99,18 @@ func openTopics(at savedIn, s *store.Store, st *stats, log *slog.Logger) (*topic
 // warnOfUnknown warns of topics that have messages but no settings, as when topics.json was lost: nobody can read them.
 func (ts *topics) warnOfUnknown(stored []string) {
 	var unknown []string
+	light := 0
 	for _, name := range stored {
-		if ts.find(name) == nil && !ts.isSystem(name) && !strings.HasPrefix(name, skua.LMQPrefix) {
+		switch {
+		case ts.find(name) != nil || ts.isSystem(name):
+		case strings.HasPrefix(name, skua.LMQPrefix):
+			light++
+		default:
 			unknown = append(unknown, name)
 		}
+	}
+	if light > 0 {
+		ts.log.Warn("light queues have messages in the store, but cannot be read", "queues", light, "cure", "enableLmq=true")
 	}
 	if len(unknown) == 0 {
 		return

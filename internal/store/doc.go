@@ -42,6 +42,9 @@
 //     (written) before which all of them are in files or in the journal of queues. The start reads the log from there and
 //     makes the missing ones; one that is there already is left alone. One that is of another record is replaced, with all
 //     behind it; so are those behind one in place that are of older records: the topic was deleted and made again.
+//   - Light queues. A record names all queues in which it has an entry, with its offset in each: these are written into it
+//     under the lock, before its bytes count as staged. A start makes what entries are missing from the record, those of all
+//     its queues or none. Queues that retention removes have no record in the log.
 //   - Journal of queues. Its chunks are written before the checkpoint that counts on them; each has a CRC, and the first
 //     one that is not whole is the end. It is read only when it is of the very session that died, on a machine that has
 //     not been down since, or of a clean stop after which nobody has used the directory. In all other cases the start goes by
