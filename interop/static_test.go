@@ -114,6 +114,10 @@ func testStaticMoves(t *testing.T, from, to cluster.Side) {
 	}
 	eventually(t, 60*time.Second, "all messages", func() bool { s := staticEnds(client.output()); return s.got == s.sent })
 	checkOrder(t, client.output())
+	eventually(t, 60*time.Second, "all messages that come late", func() bool { return lateMissing(client.output()) == 0 })
+	if strings.Contains(client.output(), "of a wrong queue") {
+		t.Error("messages came from a wrong queue")
+	}
 	a.expect("topicStatus -t Moved", `__syslo__global__ +0 +\d+ +[23]\d\d\d\d `, `__syslo__global__ +1 +\d+ +[23]\d\d\d\d `)
 	a.expect("consumerProgress -g Movers -t Moved", `Moved +__syslo__global__ +0 +[23]\d\d\d\d +\d+`, `Moved +__syslo__global__ +1 `)
 	a.expect("deleteTopic -c DefaultCluster -t Moved", `delete topic \[Moved\] from cluster \[DefaultCluster\] success`)
@@ -147,6 +151,22 @@ func (c *staticClient) restart() {
 }
 
 func (c *staticClient) output() string { return c.before + c.Output() }
+
+// lateMissing is how many of the messages that were sent have not come to the group without order.
+func lateMissing(output string) int {
+	missing := map[[2]int]bool{}
+	eachStatic(output, func(what string, queue, number, _ int) {
+		if what == "sent" {
+			missing[[2]int{queue, number}] = true
+		}
+	})
+	eachStatic(output, func(what string, queue, number, _ int) {
+		if what == "late" {
+			delete(missing, [2]int{queue, number})
+		}
+	})
+	return len(missing)
+}
 
 // staticProgress is the number behind that of the last message of each queue that was sent, and that came.
 type staticProgress struct{ sent, got [2]int }

@@ -60,23 +60,36 @@ func (p *peers) forget(name, addr string) {
 // askBroker sends a request about a topic to another broker that has it, and returns the answer. It blocks up to
 // forwardTimeout, and longer if the name servers have to be asked where the broker is. The error is a refusal.
 func (b *Broker) askBroker(topic, name string, r *wire.Request) (*wire.Frame, error) {
-	addr := b.peers.known(name)
-	if addr == "" {
-		if d, _ := b.askRoute(topic); d != nil {
-			b.peers.note(d.Brokers)
-		}
-		if addr = b.peers.known(name); addr == "" {
-			return nil, refusalf(command.StatusSystemError, "cannot find addr for broker %s: no name server lists its master for topic %s; start the broker", name, topic)
-		}
-	}
 	ctx, cancel := context.WithTimeout(b.running, time.Duration(b.options.Load().ForwardTimeout)*time.Millisecond)
 	defer cancel()
+	if addr := b.peers.known(name); addr != "" {
+		f, err := b.peers.pool.Call(ctx, addr, r)
+		if err == nil {
+			return f, nil
+		}
+		b.peers.forget(name, addr)
+		if ctx.Err() != nil {
+			return nil, unreached(name, err)
+		}
+	}
+	// It is not known, or has moved.
+	if d, _ := b.askRoute(topic); d != nil {
+		b.peers.note(d.Brokers)
+	}
+	addr := b.peers.known(name)
+	if addr == "" {
+		return nil, refusalf(command.StatusSystemError, "cannot find addr for broker %s: no name server lists its master for topic %s; start the broker", name, topic)
+	}
 	f, err := b.peers.pool.Call(ctx, addr, r)
 	if err != nil {
 		b.peers.forget(name, addr)
-		return nil, refusalf(command.StatusSystemError, "broker %s, which has a part of the queue, could not be asked: %v", name, err)
+		return nil, unreached(name, err)
 	}
 	return f, nil
+}
+
+func unreached(name string, err error) error {
+	return refusalf(command.StatusSystemError, "broker %s, which has a part of the queue, could not be asked: %v", name, err)
 }
 
 // unexpected is the refusal of a request because a broker that was asked has refused it.

@@ -396,6 +396,10 @@ func TestAwayBroker(t *testing.T) {
 	c.put("a", 0, "0")
 	c.move(0, "a", "b", 10000)
 	c.put("b", 0, "1")
+	c.wantPulled("b", 0, 0, "SUCCESS next 1 0:0")
+	c.doors["a"].restart() // at another port
+	<-c.doors["a"].b.Registered()
+	c.wantPulled("b", 0, 0, "SUCCESS next 1 0:0")
 	c.doors["a"].close()
 	p := c.doors["b"].peer
 	p.refused(command.StatusSystemError, "cannot find addr for broker a", command.PullMessage, pullHeader("T", 0), nil)
