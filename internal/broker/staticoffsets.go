@@ -1,7 +1,6 @@
 package broker
 
 import (
-	"strconv"
 	"strings"
 
 	"github.com/skuamq/skua"
@@ -257,5 +256,5 @@ func (x *logicalAsk) query() (any, error) {
 			return &command.OffsetResponse{Offset: it.Logical(off)}, nil
 		}
 	}
-	return nil, refusalf(command.StatusQueryNotFound, "Not found, maybe this group consumer boot first: logical queue %s of %s", strconv.Itoa(int(x.queue.ID)), x.topic.Name)
+	return nil, refusalf(command.StatusQueryNotFound, "Not found, maybe this group consumer boot first: logical queue %d of %s", x.queue.ID, x.topic.Name)
 }
