@@ -34,7 +34,7 @@ func (b *Broker) updateOffset(req *wire.Frame) {
 		return
 	}
 	if t.static(h.Physical) {
-		b.askLogical(req, t, (*logicalAsk).update)
+		b.updateLogical(req, t, &h)
 		return
 	}
 	if err := b.commit(t, h.Group, h.QueueID, skua.QueueOffset(h.CommitOffset)); err != nil {

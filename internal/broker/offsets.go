@@ -320,15 +320,15 @@ func (o *offsets) clone(from, to, topic string) {
 	}
 }
 
-// drop forgets what a group has consumed of a queue.
-func (o *offsets) drop(topic, group []byte, queue int32) {
+// drop forgets what a group has consumed of a queue, if that is still what it was.
+func (o *offsets) drop(topic, group []byte, was *progress) {
 	g := o.of(topic, group, false)
 	if g == nil {
 		return
 	}
 	g.mu.Lock()
-	p := g.atLocked(queue, false)
-	had := p != nil && p.committed != noOffset
+	p := g.atLocked(was.queue, false)
+	had := p != nil && p.committed == was.committed
 	if had {
 		p.committed, p.first = noOffset, noOffset
 	}

@@ -213,22 +213,36 @@ func (x *logicalAsk) stretchOf(upper bool) (*static.Item, error) {
 	return first, nil
 }
 
-// update is UPDATE_CONSUMER_OFFSET of a logical queue: the offset is kept by the broker that has the stretch.
-func (x *logicalAsk) update() (any, error) {
-	it := x.queue.At(x.h.CommitOffset)
-	if it == nil {
-		return nil, x.topic.undecided(x.queue.ID)
+// updateLogical is UPDATE_CONSUMER_OFFSET of a logical queue: the offset is kept by the broker that has the stretch. What is
+// kept here is stored at once, so that commits keep their order.
+func (b *Broker) updateLogical(req *wire.Frame, t *topic, h *command.OffsetHeader) {
+	q := t.led(h.QueueID)
+	if q == nil {
+		refuseWith(req, t.notLed(h.QueueID, "does not exit in request process of current broker"))
+		return
 	}
-	if it.Broker == x.b.Name() {
-		return nil, x.b.commitLogical(x.topic, x.h.Group, x.queue, it, x.h.CommitOffset)
+	it := q.At(h.CommitOffset)
+	switch {
+	case it == nil:
+		refuseWith(req, t.undecided(h.QueueID))
+	case it.Broker != b.Name():
+		behind := b.committedBehind(t, h.Group, q, it)
+		b.askLogical(req, t, func(x *logicalAsk) (any, error) {
+			_, _, err := x.remote(it, command.UpdateConsumerOffset, func(h *command.OffsetHeader) {
+				h.CommitOffset, h.HasCommit = it.Physical(x.h.CommitOffset), true
+			})
+			if err == nil {
+				b.dropCommitted(t, x.h.Group, behind)
+			}
+			return nil, err
+		})
+	default:
+		if err := b.commitLogical(t, h.Group, q, it, h.CommitOffset); err != nil {
+			refuseWith(req, err)
+			return
+		}
+		req.Call().Reply(&succeeded)
 	}
-	_, _, err := x.remote(it, command.UpdateConsumerOffset, func(h *command.OffsetHeader) {
-		h.CommitOffset, h.HasCommit = it.Physical(x.h.CommitOffset), true
-	})
-	if err == nil {
-		x.b.dropNewer(x.topic, x.h.Group, x.queue, it)
-	}
-	return nil, err
 }
 
 // query is QUERY_CONSUMER_OFFSET of a logical queue: the newest stretch of which the group has an offset counts.

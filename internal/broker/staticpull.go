@@ -187,18 +187,30 @@ func (b *Broker) commitPulled(t *topic, group []byte, l *logicalPull) {
 // commitLogical stores what a group has consumed of a logical queue whose stretch it is here. As the offset of the newest
 // stretch counts, those of stretches behind are dropped: the group was sent back.
 func (b *Broker) commitLogical(t *topic, group []byte, q *static.Queue, it *static.Item, off int64) error {
+	behind := b.committedBehind(t, group, q, it)
 	if err := b.commit(t, group, it.QueueID, skua.QueueOffset(it.Physical(off))); err != nil {
 		return err
 	}
-	b.dropNewer(t, group, q, it)
+	b.dropCommitted(t, group, behind)
 	return nil
 }
 
-// dropNewer drops what a group has consumed of stretches here that lie behind one.
-func (b *Broker) dropNewer(t *topic, group []byte, q *static.Queue, it *static.Item) {
+// committedBehind is what a group has consumed of stretches here that lie behind one, by queue.
+func (b *Broker) committedBehind(t *topic, group []byte, q *static.Queue, it *static.Item) []progress {
+	var behind []progress
 	for i := range q.Items() {
 		if newer := &q.Items()[i]; newer.Gen > it.Gen && newer.Broker == b.Name() {
-			b.offsets.drop(t.bytes, group, newer.QueueID)
+			if p := b.offsets.progress(t.bytes, group, newer.QueueID); p.committed != noOffset {
+				behind = append(behind, p)
+			}
 		}
+	}
+	return behind
+}
+
+// dropCommitted forgets what a group had consumed of queues, unless it has consumed something else of them since.
+func (b *Broker) dropCommitted(t *topic, group []byte, had []progress) {
+	for i := range had {
+		b.offsets.drop(t.bytes, group, &had[i])
 	}
 }
