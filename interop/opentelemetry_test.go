@@ -76,7 +76,7 @@ func TestOpenTelemetrySpans(t *testing.T) {
 	has := func(s trace.ReadOnlySpan, key, want string) {
 		t.Helper()
 		for _, a := range s.Attributes() {
-			if a.Key == attribute.Key(key) && a.Value.Emit() == want {
+			if a.Key == attribute.Key(key) && a.Value.String() == want {
 				return
 			}
 		}

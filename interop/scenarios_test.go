@@ -25,8 +25,9 @@ var scenarios = map[string][]string{
 	"tags":        {"received 0", "received 2", "received 3", "received 5", "received 6", "received 8", "received 9"},
 	"broadcast": {"1 received 0", "1 received 1", "1 received 2", "1 received 3", "1 received 4",
 		"2 received 0", "2 received 1", "2 received 2", "2 received 3", "2 received 4"},
-	"batch": {"received 0", "received 1", "received 2", "received 3", "received 4", "sent 5"},
-	"retry": {"received x after 0 failures of Scenario-retry", "received x after 1 failures of Scenario-retry", "received x after 2 failures of Scenario-retry"},
+	"batch":    {"received 0", "received 1", "received 2", "received 3", "received 4", "sent 5"},
+	"priority": {"0 sent to 0", "2 sent to 2", "9 sent to 3", "0 received from 0", "2 received from 2", "9 received from 3"},
+	"retry":    {"received x after 0 failures of Scenario-retry", "received x after 1 failures of Scenario-retry", "received x after 2 failures of Scenario-retry"},
 }
 
 func upTo(n int) string {

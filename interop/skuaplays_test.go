@@ -20,7 +20,7 @@ import (
 // skuaPlays are the scenarios as Skua's client plays them.
 var skuaPlays = map[string]func(*stage){
 	"delay": playDelay, "recall": playRecall, "transaction": playTransaction, "order": playOrder, "request": playRequest,
-	"sql": playSQL, "tags": playTags, "broadcast": playBroadcast, "batch": playBatch, "retry": playRetry,
+	"sql": playSQL, "tags": playTags, "broadcast": playBroadcast, "batch": playBatch, "priority": playPriority, "retry": playRetry,
 }
 
 // stage is what one scenario has.
@@ -257,6 +257,21 @@ func playBatch(s *stage) {
 		s.t.Fatal(err)
 	}
 	s.say("sent %d", len(sent))
+	s.await(scenarios[s.name]...)
+}
+
+func playPriority(s *stage) {
+	s.consume(client.PushOptions{Handler: func(_ context.Context, m *client.Received) error {
+		priority, _ := m.Priority()
+		s.say("%d received from %d", priority, m.Queue.ID)
+		return nil
+	}})
+	p := s.producer()
+	for _, priority := range []int{9, 0, 2} {
+		m := s.message("x")
+		m.Priority = new(priority)
+		s.say("%d sent to %d", priority, s.send(p, m).Queue.ID)
+	}
 	s.await(scenarios[s.name]...)
 }
 

@@ -2,7 +2,6 @@ import java.nio.charset.StandardCharsets;
 import java.util.ArrayList;
 import java.util.List;
 import java.util.Map;
-import java.util.TreeMap;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.ConcurrentSkipListSet;
 import java.util.concurrent.atomic.AtomicInteger;
@@ -80,10 +79,11 @@ public class Scenarios {
 
     static String body(Message m) { return new String(m.getBody(), StandardCharsets.UTF_8); }
 
-    static final Map<String, Play> plays = new TreeMap<>(Map.of(
-        "delay", Scenarios::delay, "recall", Scenarios::recall, "transaction", Scenarios::transaction, "order", Scenarios::order,
-        "request", Scenarios::request, "sql", Scenarios::sql, "tags", Scenarios::tags, "broadcast", Scenarios::broadcast,
-        "batch", Scenarios::batch, "retry", Scenarios::retry));
+    static final Map<String, Play> plays = Map.ofEntries(
+        Map.entry("delay", Scenarios::delay), Map.entry("recall", Scenarios::recall), Map.entry("transaction", Scenarios::transaction),
+        Map.entry("order", Scenarios::order), Map.entry("request", Scenarios::request), Map.entry("sql", Scenarios::sql),
+        Map.entry("tags", Scenarios::tags), Map.entry("broadcast", Scenarios::broadcast), Map.entry("batch", Scenarios::batch),
+        Map.entry("priority", Scenarios::priority), Map.entry("retry", Scenarios::retry));
 
     public static void main(String[] args) throws Exception {
         List<Thread> all = new ArrayList<>();
@@ -241,6 +241,22 @@ public class Scenarios {
         for (int i = 0; i < 5; i++) batch.add(s.message("" + i));
         s.lines.add("sent " + s.producer().send(batch).getMsgId().split(",").length);
         for (int i = 0; i < 5; i++) s.await("received " + i);
+    }
+
+    static void priority(Scene s) throws Exception {
+        DefaultMQPushConsumer c = s.consumer(MessageSelector.byTag("*"));
+        c.registerMessageListener((MessageListenerConcurrently) (messages, context) -> {
+            for (MessageExt m : messages) s.lines.add(m.getPriority() + " received from " + m.getQueueId());
+            return ConsumeConcurrentlyStatus.CONSUME_SUCCESS;
+        });
+        c.start();
+        DefaultMQProducer p = s.producer();
+        for (int priority : new int[] {9, 0, 2}) {
+            Message m = s.message("x");
+            m.setPriority(priority);
+            s.lines.add(priority + " sent to " + p.send(m).getMessageQueue().getQueueId());
+        }
+        for (String line : List.of("0 received from 0", "2 received from 2", "9 received from 3")) s.await(line);
     }
 
     static void retry(Scene s) throws Exception {
