@@ -48,7 +48,7 @@ var layout = []struct {
 
 	// Servers, blind to one another.
 	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/wire"},
-	{"internal/broker", "root internal/assign internal/command internal/compact internal/conf internal/fastjson internal/filter internal/layout internal/record internal/segment internal/static internal/store internal/timer internal/txn internal/wire"},
+	{"internal/broker", "root internal/assign internal/command internal/compact internal/conf internal/fastjson internal/filter internal/layout internal/record internal/static internal/store internal/timer internal/txn internal/wire"},
 
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},

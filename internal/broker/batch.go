@@ -39,7 +39,7 @@ func (s *sending) checkItem(it record.BatchItem, n int) error {
 	record.EachProperty(it.Properties, func(key, value []byte) bool {
 		switch string(key) {
 		case skua.PropKeys:
-			keyed = true
+			keyed = keyed || len(bytes.TrimSpace(value)) > 0
 		case skua.PropDelayLevel:
 			if parseLevel(value) > 0 {
 				wrong = "it cannot be delayed"

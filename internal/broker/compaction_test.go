@@ -327,6 +327,31 @@ func TestCompactionWithoutSpace(t *testing.T) {
 	}
 }
 
+// A message without a body, which only a batch can have, says that its key is gone; a blank key is none.
+func TestCompactedTombstones(t *testing.T) {
+	d := openCompacting(t)
+	d.peer.createTopic("T", 1, "+cleanup.policy=COMPACTION")
+	last := map[string]string{}
+	update(d.peer, "T", last, 1, "gone", "kept")
+	var batch []byte
+	batch = record.AppendBatchItem(batch, record.BatchItem{Properties: record.AppendProperty(nil, "KEYS", "gone")})
+	h := sendHeader("T")
+	h.Batch = true
+	d.peer.must(command.SendMessageV2, h, batch)
+	delete(last, "gone")
+	for i := range 20 {
+		update(d.peer, "T", last, i, "a", "b")
+	}
+	got := d.compacted("T", 25)
+	if slices.ContainsFunc(got, func(m record.Message) bool { return m.QueueOffset == 0 || m.QueueOffset == 2 }) {
+		t.Errorf("the message whose key was deleted is still there, or what deleted it: %v", state(got))
+	}
+	if !maps.Equal(state(got), last) {
+		t.Errorf("state is %v, want %v", state(got), last)
+	}
+	d.peer.refused(command.StatusMessageIllegal, "Required message key is missing", command.SendMessageV2, sendHeader("T", "KEYS", " "), []byte("x"))
+}
+
 // Topics that keep batches whole are not compacted, nor are any if that is switched off.
 func TestNotCompacted(t *testing.T) {
 	d := openCompacting(t, "enableCompaction", "false")
@@ -371,8 +396,8 @@ func updateUntilKilled(addr string, worker int, acked map[string]int) {
 	}
 }
 
-// A broker is killed again and again while messages are copied and compacted. A new consumer then gets the last value of each key that was
-// acknowledged, or a later one.
+// A broker is killed again and again while messages are copied and compacted. A new consumer then gets the last value of each
+// key that was acknowledged, or a later one.
 func TestCompactionOfAKilledBroker(t *testing.T) {
 	d := openDoor(t, "compactionMappedFileSize", "23000", "compactionCqMappedFileSize", "4600")
 	d.peer.createTopic("T", 1, "+cleanup.policy=COMPACTION")

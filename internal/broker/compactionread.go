@@ -106,8 +106,8 @@ func wanted(request *store.ReadRequest, u layout.BatchUnit, rec []byte) bool {
 	return err == nil && request.MatchProperties(m.Properties)
 }
 
-// asInLog is a copy of a record that tells its place in the commit log, as long as it is there: by that its consumers give it back, and
-// it has its id. Later it tells the place in the compacted files, as with Java always.
+// asInLog is a copy of a record that tells its place in the commit log, as long as it is there: by that its consumers give it
+// back, and it has its id. Later it tells the place in the compacted files, as with Java always.
 func (x *compacted) asInLog(u layout.BatchUnit, rec []byte) []byte {
 	b := bytes.Clone(rec)
 	if e, ok := x.queue.Entry(skua.QueueOffset(u.Base)); ok && e.Size == u.Size {

@@ -62,7 +62,7 @@ func (e *edited) note(key, value []byte) bool {
 	case skua.PropWait:
 		e.noWait = !bytes.EqualFold(value, []byte("true"))
 	case skua.PropKeys:
-		e.keys = true
+		e.keys = len(bytes.TrimSpace(value)) > 0
 	case skua.PropDelayLevel:
 		if e.undelayed {
 			return false

@@ -54,7 +54,9 @@ func (l *Log) load(trust Trust, dirs bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget()
-	l.parts, l.next, l.broken = parts, max(next, l.next), nil
+	l.parts, l.broken = parts, nil
+	l.setFirst()
+	l.next.Store(max(next, l.next.Load()))
 	if n := len(parts); n > 0 {
 		parts[n-1].dirty = true
 	}
@@ -69,12 +71,12 @@ func (l *Log) settle() error {
 	if err := l.settleJava(); err != nil {
 		return err
 	}
-	for _, dir := range []folder{l.logDir(), l.unitDir()} {
-		if err := l.o.empty(compacting(dir)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return l.discard()
+}
+
+// discard removes what a pass has written. Entries go first: those without records are Java's, see settleJava.
+func (l *Log) discard() error {
+	return errors.Join(l.o.empty(compacting(l.unitDir())), l.o.empty(compacting(l.logDir())))
 }
 
 // syncDirs puts the names of all files on disk.
@@ -91,7 +93,7 @@ func (l *Log) syncDirs() error {
 }
 
 // empty removes the files of a run in a directory, and it.
-func (o *Logs) empty(dir folder) error {
+func (ls *Logs) empty(dir folder) error {
 	entries, err := os.ReadDir(string(dir))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -100,60 +102,11 @@ func (o *Logs) empty(dir folder) error {
 		return err
 	}
 	for _, e := range entries {
-		if err := o.Faults.Remove(filepath.Join(string(dir), e.Name())); err != nil {
+		if err := ls.Faults.Remove(filepath.Join(string(dir), e.Name())); err != nil {
 			return err
 		}
 	}
-	return o.Faults.Remove(string(dir))
-}
-
-// suffix that Java gives to files which it is about to remove.
-const deletedSuffix = ".delete"
-
-// settleJava finishes or undoes what a Java broker was doing when it was killed. It renames all old files of records, then
-// moves the new ones to their places, then removes the old ones, then does the same with those of entries.
-func (l *Log) settleJava() error {
-	logDir, unitDir := string(l.logDir()), string(l.unitDir())
-	old, err := names(logDir, deletedSuffix)
-	if err != nil {
-		return err
-	}
-	fresh, err := names(string(compacting(l.logDir())), "")
-	if err != nil {
-		return err
-	}
-	if len(old) > 0 && len(fresh) > 0 { // not all were moved, so all old ones are there
-		for _, name := range old {
-			if err := l.o.rename(filepath.Join(logDir, name), filepath.Join(logDir, strings.TrimSuffix(name, deletedSuffix))); err != nil {
-				return err
-			}
-		}
-		return l.o.Faults.SyncDir(logDir)
-	}
-	oldUnits, err := names(unitDir, deletedSuffix)
-	if err != nil {
-		return err
-	}
-	if len(old) == 0 && len(oldUnits) == 0 {
-		return nil
-	}
-	// Whichever entries are there, they are made again from the records, but for the last part, which stayed as it was.
-	units, err := names(unitDir, "")
-	if err != nil {
-		return err
-	}
-	units = units[:max(len(units)-1, 0)]
-	for _, name := range old {
-		if err := l.o.Faults.Remove(filepath.Join(logDir, name)); err != nil {
-			return err
-		}
-	}
-	for _, name := range append(oldUnits, units...) {
-		if err := l.o.Faults.Remove(filepath.Join(unitDir, name)); err != nil {
-			return err
-		}
-	}
-	return nil
+	return ls.Faults.Remove(string(dir))
 }
 
 // names are those of the files in a directory that are named by an offset and a suffix, sorted.
@@ -172,8 +125,8 @@ func names(dir, suffix string) ([]string, error) {
 	return out, nil
 }
 
-func (o *Logs) rename(from, to string) error {
-	if err := o.Faults.Changing("rename", to); err != nil {
+func (ls *Logs) rename(from, to string) error {
+	if err := ls.Faults.Changing("rename", to); err != nil {
 		return err
 	}
 	return os.Rename(from, to)
@@ -355,6 +308,8 @@ func (l *Log) Truncate(off skua.QueueOffset) error {
 		}
 		l.parts = l.parts[:n-1]
 	}
-	l.next, l.synced = min(l.next, int64(off)), min(l.synced, int64(off))
+	l.setFirst()
+	l.next.Store(min(l.next.Load(), int64(off)))
+	l.synced.Store(min(l.synced.Load(), int64(off)))
 	return nil
 }

@@ -7,9 +7,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
-	"slices"
 	"strconv"
 	"sync"
+	"sync/atomic"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/layout"
@@ -67,10 +67,12 @@ type Log struct {
 	appending sync.Mutex // held by those who write to the last part, or replace it
 	passing   sync.Mutex // held by a pass; before appending
 
+	next   atomic.Int64 // queue offset behind all that was copied
+	synced atomic.Int64 // before it everything is on disk
+	first  atomic.Int64 // queue offset of the first record, -1 if there is none
+
 	mu     sync.RWMutex
 	parts  []*part // in the order of their starts
-	next   int64   // queue offset behind all that was copied
-	synced int64   // before it everything is on disk
 	broken error   // files were not replaced as they should; they are to be loaded again
 	unsure error   // a sync failed: nobody knows what the disk holds of the last part
 	gone   bool    // removed
@@ -89,7 +91,7 @@ func (ls *Logs) Open(topic string, queue int32, trust Trust) (*Log, error) {
 	l := &Log{o: ls, topic: topic, queue: queue}
 	err := l.load(trust, trust.Doubt)
 	if !trust.Doubt {
-		l.synced = l.next
+		l.synced.Store(l.next.Load())
 	}
 	return l, err
 }
@@ -105,44 +107,41 @@ func (l *Log) unitDir() folder { return l.dir(layout.CompactionUnitDir) }
 // compacting is where a pass makes the files that will be in dir.
 func compacting(dir folder) folder { return folder(filepath.Join(string(dir), layout.CompactingDir)) }
 
-// Next is the queue offset behind all that was copied.
-func (l *Log) Next() skua.QueueOffset {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return skua.QueueOffset(l.next)
-}
+// Next is the queue offset behind all that was copied. Like Synced and Min it does not block.
+func (l *Log) Next() skua.QueueOffset { return skua.QueueOffset(l.next.Load()) }
 
 // Synced is the queue offset before which everything that was copied is on disk.
-func (l *Log) Synced() skua.QueueOffset {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	return skua.QueueOffset(l.synced)
-}
+func (l *Log) Synced() skua.QueueOffset { return skua.QueueOffset(l.synced.Load()) }
 
 // Min is the queue offset of the first record; ok is false if there is none.
 func (l *Log) Min() (off skua.QueueOffset, ok bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
+	first := l.first.Load()
+	return skua.QueueOffset(first), first >= 0
+}
+
+// setFirst makes Min what the parts say. The caller holds mu.
+func (l *Log) setFirst() {
 	for _, p := range l.parts {
 		if p.count > 0 {
-			return skua.QueueOffset(p.first), true
+			l.first.Store(p.first)
+			return
 		}
 	}
-	return 0, false
+	l.first.Store(-1)
 }
 
 // Skip makes off the least that Next is: what comes before it and was not copied does not exist, or does not belong here.
 func (l *Log) Skip(off skua.QueueOffset) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.next = max(l.next, int64(off))
+	l.next.Store(max(l.next.Load(), int64(off)))
 }
 
 // ErrTooLarge tells that a record does not fit into a file.
 var ErrTooLarge = errors.New("compact: record larger than a file")
 
-// Append copies records in the order of their queue offsets, but those that it has. When it returns without error they can be read,
-// and survive the process; Sync makes them survive the machine. After an error some may have been copied.
+// Append copies records in the order of their queue offsets, but those that it has. When it returns without error they can be
+// read, and survive the process; Sync makes them survive the machine. After an error some may have been copied.
 func (l *Log) Append(records [][]byte) error {
 	l.appending.Lock()
 	defer l.appending.Unlock()
@@ -167,7 +166,8 @@ func (l *Log) Append(records [][]byte) error {
 			l.parts = append(l.parts, p)
 		}
 		*p = grown
-		l.next = p.last + 1
+		l.setFirst()
+		l.next.Store(p.last + 1)
 		l.mu.Unlock()
 	}
 	return nil
@@ -262,89 +262,8 @@ func (l *Log) Sync() error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.synced = max(l.synced, next)
+	l.synced.Store(max(l.synced.Load(), next))
 	return nil
-}
-
-// Read calls take with the records from queue offset off on, in their order, until it returns false. A record is valid during the
-// call; its log offset is its place here. What is damaged is passed over, with an error in the log. It reads the disk.
-func (l *Log) Read(off skua.QueueOffset, most int, take func(u layout.BatchUnit, rec []byte) bool) error {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	if l.broken != nil {
-		return l.broken
-	}
-	passOver := func(err error) error {
-		l.o.Log.Error("message of a compacted topic is damaged and passed over", "topic", l.topic, "queue", l.queue, "error", err)
-		return nil
-	}
-	for _, p := range l.parts {
-		if p.count == 0 || p.last < int64(off) {
-			continue
-		}
-		i := p.find(func(u layout.BatchUnit) bool { return u.Base >= int64(off) })
-		if more, err := p.each(i, most, take, passOver); err != nil || !more {
-			return err
-		}
-	}
-	return nil
-}
-
-// ByTime is the queue offset of the first record that was stored at or after ms; ok is false if there is none.
-func (l *Log) ByTime(ms int64) (off skua.QueueOffset, ok bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, p := range l.parts {
-		i := p.find(func(u layout.BatchUnit) bool { return u.Time >= ms })
-		if i == p.count {
-			continue
-		}
-		u, err := p.unit(i)
-		return skua.QueueOffset(u.Base), err == nil
-	}
-	return 0, false
-}
-
-// Before is the queue offset of the last record that was stored at or before ms; ok is false if there is none.
-func (l *Log) Before(ms int64) (off skua.QueueOffset, ok bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, p := range slices.Backward(l.parts) {
-		i := p.find(func(u layout.BatchUnit) bool { return u.Time > ms })
-		if i == 0 {
-			continue
-		}
-		u, err := p.unit(i - 1)
-		return skua.QueueOffset(u.Base), err == nil
-	}
-	return 0, false
-}
-
-// At is the entry of the first record from off on; ok is false if there is none.
-func (l *Log) At(off skua.QueueOffset) (u layout.BatchUnit, ok bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, p := range l.parts {
-		if p.count == 0 || p.last < int64(off) {
-			continue
-		}
-		u, err := p.unit(p.find(func(u layout.BatchUnit) bool { return u.Base >= int64(off) }))
-		return u, err == nil
-	}
-	return u, false
-}
-
-// Last is the entry of the last record; ok is false if there is none.
-func (l *Log) Last() (u layout.BatchUnit, ok bool) {
-	l.mu.RLock()
-	defer l.mu.RUnlock()
-	for _, p := range slices.Backward(l.parts) {
-		if p.count > 0 {
-			u, err := p.unit(p.count - 1)
-			return u, err == nil
-		}
-	}
-	return u, false
 }
 
 // Remove removes the log with its files. Other methods then find nothing, or fail.
@@ -359,7 +278,10 @@ func (l *Log) Remove() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.forget()
-	l.parts, l.next, l.synced = nil, 0, 0
+	l.parts = nil
+	l.setFirst()
+	l.next.Store(0)
+	l.synced.Store(0)
 	return l.o.Remove(l.topic, l.queue)
 }
 

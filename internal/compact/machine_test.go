@@ -14,8 +14,8 @@ import (
 
 const sectorSize = 512
 
-// machine is a computer that can fail, and lose its power: it remembers what files held before each write that was not synced, and
-// the names that were changed in directories that were not.
+// machine is a computer that can fail, and lose its power: it remembers what files held before each write that was not synced,
+// and the names that were changed in directories that were not.
 type machine struct {
 	dir   string
 	err   func(call string) error // asked before everything

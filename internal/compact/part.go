@@ -37,12 +37,12 @@ type folder string
 func (f folder) Folder() string { return string(f) }
 
 // newPart returns a part of which the files are there, or else will be made when something is written.
-func (o *Logs) newPart(logDir, unitDir folder, start int64, exists bool) *part {
+func (ls *Logs) newPart(logDir, unitDir folder, start int64, exists bool) *part {
 	n := int64(0)
 	if exists {
 		n = 1
 	}
-	return &part{start: start, end: start, log: segment.Known(o.disk, o.LogSize, logDir, start, n), units: segment.Known(o.disk, o.UnitsSize, unitDir, start, n)}
+	return &part{start: start, end: start, log: segment.Known(ls.disk, ls.LogSize, logDir, start, n), units: segment.Known(ls.disk, ls.UnitsSize, unitDir, start, n)}
 }
 
 // fits reports whether a record of so many bytes fits behind the last one. As in Java, the last entry of a file, and the
@@ -102,10 +102,15 @@ func (p *part) unit(i int64) (layout.BatchUnit, error) {
 		return layout.BatchUnit{}, err
 	}
 	u, ok := layout.DecodeBatchUnit(b)
-	if !ok || u.Log < p.start || u.Log+int64(u.Size) > p.start+p.log.FileSize() {
+	if !ok || !p.holds(u) {
 		return u, fmt.Errorf("compact: %s has no entry at %d", p.units.Path(p.start), i*layout.BatchUnitSize)
 	}
 	return u, nil
+}
+
+// holds reports whether the record of an entry can be in this part.
+func (p *part) holds(u layout.BatchUnit) bool {
+	return u.Log >= p.start && u.Log <= p.start+p.log.FileSize()-int64(u.Size)
 }
 
 // find is the number of the first entry that is as wanted; those before it are not. What cannot be read is not wanted.
@@ -175,7 +180,7 @@ func (p *part) stretch(units []byte, most int) (n, size int, err error) {
 	next := int64(0)
 	for ; len(units) > 0; units = units[layout.BatchUnitSize:] {
 		u, ok := layout.DecodeBatchUnit(units)
-		if !ok || u.Log < p.start || u.Log+int64(u.Size) > p.start+p.log.FileSize() {
+		if !ok || !p.holds(u) {
 			return 0, 0, fmt.Errorf("%w: %s has a bad entry for the record at %d", errDamaged, p.units.Path(p.start), u.Log-p.start)
 		}
 		if n > 0 && (size+int(u.Size) > most || u.Log != next) {

@@ -44,8 +44,8 @@ func (e *NoSpaceError) Error() string {
 var errGone = fmt.Errorf("compact: given up: %w", fs.ErrClosed)
 
 // Pass removes superseded records from all files but the last one, if there are new ones, i.e. with queue offsets above
-// position, up to which an earlier pass came. It asks stop now and then, and gives up if that is true. Records can be read, and copied,
-// meanwhile. After an error everything is as it was, or will be by the next call.
+// position, up to which an earlier pass came. It asks stop now and then, and gives up if that is true. Records can be read,
+// and copied, meanwhile. After an error everything is as it was, or will be by the next call.
 func (l *Log) Pass(position skua.QueueOffset, stop func() bool) (Result, error) {
 	l.passing.Lock()
 	defer l.passing.Unlock()
@@ -230,6 +230,9 @@ func (w *pass) write() error {
 		}
 	}
 	for _, p := range w.fresh {
+		if w.over() {
+			return errGone
+		}
 		if err := p.sync(); err != nil {
 			return err
 		}
@@ -270,7 +273,7 @@ func (w *pass) discard() error {
 		p.log.Forget()
 		p.units.Forget()
 	}
-	return errors.Join(w.l.o.empty(compacting(w.l.logDir())), w.l.o.empty(compacting(w.l.unitDir())))
+	return w.l.discard()
 }
 
 // room returns an error if there is no space for so much, with a reserve of a sixteenth.

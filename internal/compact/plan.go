@@ -83,6 +83,7 @@ func (l *Log) replace(old, fresh []*part) error {
 		return err
 	}
 	l.parts = append(l.moved(fresh), l.parts[len(old):]...)
+	l.setFirst()
 	return nil
 }
 

@@ -259,7 +259,8 @@ func TestTwin(t *testing.T) {
 	}
 }
 
-// The disk fails at each call in turn, once or from then on, which is as if the process were killed there; after that nothing is lost.
+// The disk fails at each call in turn, once or from then on, which is as if the process were killed there; after that nothing
+// is lost.
 func TestEachCallFails(t *testing.T) {
 	for _, on := range []bool{false, true} {
 		for _, power := range []bool{false, true} {
@@ -289,4 +290,10 @@ func TestEachCallFails(t *testing.T) {
 			})
 		}
 	}
+}
+
+// readAll reads what there is from off on.
+func readAll(l *Log, off int64) (n int, err error) {
+	err = l.Read(skua.QueueOffset(off), 1000, func(layout.BatchUnit, []byte) bool { n++; return true })
+	return n, err
 }

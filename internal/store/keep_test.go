@@ -1,7 +1,9 @@
 package store
 
 import (
+	"bytes"
 	"fmt"
+	"log/slog"
 	"math"
 	"strings"
 	"sync"
@@ -287,5 +289,31 @@ func TestOffsetByTimeBehindRetention(t *testing.T) {
 		if lower, upper := q.OffsetByTime(ms, false), q.OffsetByTime(ms, true); int(lower) != 3*i || int(upper) != 3*i+2 {
 			t.Errorf("at %d: %d and %d, want %d and %d", ms, lower, upper, 3*i, 3*i+2)
 		}
+	}
+}
+
+// A file of the log stays while somebody needs what is in it, also under pressure, which is told once.
+func TestHeldFiles(t *testing.T) {
+	var hold atomic.Int64
+	hold.Store(70 << 10) // in the second file
+	o := small(t.TempDir())
+	o.Hold = func() skua.LogOffset { return skua.LogOffset(hold.Load()) }
+	var log bytes.Buffer // of a goroutine only: retention is asked for
+	o.Log = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	s := filled(t, o, 2000)
+	r := *s.retention.Load()
+	r.MaxSize = 1
+	if err := s.SetRetention(r); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		s.Retain()
+	}
+	if n := strings.Count(log.String(), "is not removed yet"); s.Min() != 64<<10 || n != 1 {
+		t.Errorf("the log begins at %d, and it was told %d times", s.Min(), n)
+	}
+	hold.Store(math.MaxInt64)
+	if s.Retain(); s.Min() <= 64<<10 {
+		t.Errorf("the log still begins at %d", s.Min())
 	}
 }
