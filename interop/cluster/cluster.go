@@ -32,7 +32,7 @@ const (
 const startLimit = 90 * time.Second
 
 // stopLimit bounds a clean stop: Skua promises 10 s, Java takes up to 15.
-const stopLimit = 20 * time.Second
+const stopLimit = time.Minute
 
 // Host starts servers below one folder.
 type Host struct {
