@@ -15,6 +15,7 @@ import (
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/compact"
 	"github.com/skuamq/skua/internal/layout"
+	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
 )
 
@@ -102,6 +103,14 @@ func (b *Broker) openCompaction(o *Options, so *store.Options) error {
 
 // enabled reports whether topics are compacted at all. A nil compaction is not, as before the broker is open.
 func (c *compaction) enabled() bool { return c != nil && c.logs != nil }
+
+// addedBytes is more than what the broker adds to the properties of a message.
+const addedBytes = 1 << 10
+
+// holds reports whether a message can be copied once it is stored. What could not would be seen in the commit log only.
+func (c *compaction) holds(m *record.Message) bool {
+	return !c.enabled() || c.logs.Fits(record.Size(m)+addedBytes)
+}
 
 // of returns the compacted side of a queue, nil if it has none.
 func (c *compaction) of(q *store.Queue) *compacted {

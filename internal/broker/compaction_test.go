@@ -350,6 +350,7 @@ func TestCompactedTombstones(t *testing.T) {
 		t.Errorf("state is %v, want %v", state(got), last)
 	}
 	d.peer.refused(command.StatusMessageIllegal, "Required message key is missing", command.SendMessageV2, sendHeader("T", "KEYS", " "), []byte("x"))
+	d.peer.refused(command.StatusMessageIllegal, "the message is illegal: it has 4099 bytes, and topic T is compacted", command.SendMessageV2, sendHeader("T", "KEYS", "k"), make([]byte, 4000))
 }
 
 // Topics that keep batches whole are not compacted, nor are any if that is switched off.

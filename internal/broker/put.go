@@ -2,6 +2,7 @@ package broker
 
 import (
 	"errors"
+	"log/slog"
 	"time"
 
 	"github.com/skuamq/skua"
@@ -58,8 +59,8 @@ func (ts *topics) home(t *topic, queue int32) (now *topic, at int32, leave func(
 }
 
 // storeCopy stores a message that leaves a topic of the broker's, in which it has waited, where it belongs; topics may be nil.
-// If there are too many light queues it is in none of those that it names, so that others need not wait behind it.
-func storeCopy(s *store.Store, topics *topics, st *stats, m *record.Message) (store.Receipt, error) {
+// If there are too many light queues it is in none of those that it names, so that others need not wait behind it, and the log tells.
+func storeCopy(s *store.Store, topics *topics, st *stats, log *slog.Logger, m *record.Message) (store.Receipt, error) {
 	if topics != nil {
 		_, at, leave := topics.home(topics.get(m.Topic), m.QueueID)
 		defer leave()
@@ -69,6 +70,8 @@ func storeCopy(s *store.Store, topics *topics, st *stats, m *record.Message) (st
 	q := s.Queue(string(m.Topic), m.QueueID)
 	r, err := s.Append(q, m)
 	if refused := (*store.RefusedError)(nil); errors.As(err, &refused) && refused.Reason == store.TooManyLight {
+		log.Error("message that has waited comes to its topic, but to none of the light queues that it names: there are too many", "topic", string(m.Topic),
+			"error", err, "cure", "raise maxLmqConsumeQueueNum")
 		m.Light = false
 		r, err = s.Append(q, m)
 	}

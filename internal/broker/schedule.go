@@ -271,7 +271,7 @@ func (s *schedule) deliver(m *record.Message) error {
 		return nil
 	}
 	m.Topic, m.QueueID, m.PreparedOffset = topic, queue, 0
-	r, err := storeCopy(s.store, s.topics, s.stats, m)
+	r, err := storeCopy(s.store, s.topics, s.stats, s.log, m)
 	if err != nil {
 		return err
 	}

@@ -288,6 +288,9 @@ func (s *sending) check(h *command.SendHeader) error {
 			skua.PropTimerOutMs, skua.PropRealTopic, skua.PropRealQueueID, skua.PropTimerDeliverMs)
 	case s.message.SysFlag&record.FlagInnerBatch != 0 || e.innerBatch:
 		return refusalf(command.StatusMessageIllegal, "the message is illegal: it says that it is a batch in one record (INNER_NUM); send a batch to a topic of queue.type=%s, the broker then makes one", queueBatch)
+	case s.topic.compacted && !s.b.compaction.Load().holds(&s.message):
+		return refusalf(command.StatusMessageIllegal, "the message is illegal: it has %d bytes, and topic %s is compacted: a message must fit into a file, and these have "+
+			"compactionMappedFileSize=%d", record.Size(&s.message), s.topic.Name, o.CompactionMappedFileSize)
 	case s.topic.keyed && !e.keys && !h.Batch: // each message of a batch has its own
 		return refusalf(command.StatusMessageIllegal, "Required message key is missing")
 	}

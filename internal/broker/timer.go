@@ -242,7 +242,7 @@ func (w *wheel) find(first int, found func(int, *record.Message) error) error {
 
 // Put is that of timer.Messages. It shares the way of delayed messages, which come home, too.
 func (w *wheel) Put(m *record.Message) (skua.LogOffset, error) {
-	r, err := storeCopy(w.store, w.b.topics, w.b.stats, m)
+	r, err := storeCopy(w.store, w.b.topics, w.b.stats, w.log, m)
 	var refused *store.RefusedError
 	if errors.As(err, &refused) {
 		switch refused.Reason {
