@@ -78,6 +78,20 @@ func (o Options) clients(ctx context.Context) ([]*client.Client, error) {
 	return list, nil
 }
 
+// run completes the options, opens the clients and closes them when measure, which gets both, is over.
+func run(ctx context.Context, o Options, measure func(o Options, clients []*client.Client) (*Report, error)) (r *Report, err error) {
+	o, err = o.withDefaults()
+	if err != nil {
+		return nil, err
+	}
+	clients, err := o.clients(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, closeAll(clients)) }()
+	return measure(o, clients)
+}
+
 func closeAll(list []*client.Client) error {
 	var wg sync.WaitGroup
 	errs := make([]error, len(list))

@@ -15,16 +15,11 @@ import (
 )
 
 // Consume reads the messages of the topic that are there when it begins, from the oldest on, and measures the rate.
-func Consume(ctx context.Context, o Options) (r *Report, err error) {
-	o, err = o.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	clients, err := o.clients(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeAll(clients)) }()
+func Consume(ctx context.Context, o Options) (*Report, error) {
+	return run(ctx, o, func(o Options, clients []*client.Client) (*Report, error) { return o.consume(ctx, clients) })
+}
+
+func (o Options) consume(ctx context.Context, clients []*client.Client) (*Report, error) {
 	shares, total, err := o.shares(ctx, clients)
 	if err != nil {
 		return nil, err
@@ -50,7 +45,7 @@ func Consume(ctx context.Context, o Options) (r *Report, err error) {
 		}
 	}
 	wg.Wait()
-	r = t.report("consume", o, t.until().Sub(start))
+	r := t.report("consume", o, t.until().Sub(start))
 	if r.Messages > 0 {
 		r.Size = int(t.bytes.Load() / r.Messages)
 	}
@@ -152,19 +147,14 @@ func (o Options) handle(ctx context.Context, done func(), c *client.Client, grou
 }
 
 // EndToEnd sends messages at a rate and measures until they are received in the same process.
-func EndToEnd(ctx context.Context, o Options) (r *Report, err error) {
+func EndToEnd(ctx context.Context, o Options) (*Report, error) {
 	if o.Rate == 0 {
 		o.Rate = 1000
 	}
-	o, err = o.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	clients, err := o.clients(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeAll(clients)) }()
+	return run(ctx, o, func(o Options, clients []*client.Client) (*Report, error) { return o.endToEnd(ctx, clients) })
+}
+
+func (o Options) endToEnd(ctx context.Context, clients []*client.Client) (*Report, error) {
 	if err := o.touch(ctx, clients[0]); err != nil {
 		return nil, err
 	}
@@ -178,7 +168,7 @@ func EndToEnd(ctx context.Context, o Options) (r *Report, err error) {
 		return nil, err
 	}
 	all()
-	r = received.report("e2e", o, time.Since(start))
+	r := received.report("e2e", o, time.Since(start))
 	r.Window, r.Send, r.EndToEnd = o.Window, sent.latency(), received.latency()
 	r.Errors += sent.errors.Load()
 	if missing := sent.messages.Load() - received.messages.Load(); missing > 0 {

@@ -20,16 +20,11 @@ const stampSize = 8
 
 // Produce sends messages and measures until they are acknowledged. The error is that no message could be sent at all;
 // later ones are counted.
-func Produce(ctx context.Context, o Options) (r *Report, err error) {
-	o, err = o.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	clients, err := o.clients(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeAll(clients)) }()
+func Produce(ctx context.Context, o Options) (*Report, error) {
+	return run(ctx, o, func(o Options, clients []*client.Client) (*Report, error) { return o.produce(ctx, clients) })
+}
+
+func (o Options) produce(ctx context.Context, clients []*client.Client) (*Report, error) {
 	if err := o.touch(ctx, clients[0]); err != nil {
 		return nil, err
 	}
@@ -38,7 +33,7 @@ func Produce(ctx context.Context, o Options) (r *Report, err error) {
 	if err := o.load(ctx, clients, start, t); err != nil {
 		return nil, err
 	}
-	r = t.report("produce", o, time.Since(start))
+	r := t.report("produce", o, time.Since(start))
 	r.Window, r.Send = o.Window, t.latency()
 	return r, nil
 }

@@ -3,7 +3,6 @@ package bench
 import (
 	"context"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"sync"
 	"sync/atomic"
@@ -16,16 +15,11 @@ import (
 
 // Transactions sends messages of transactions that all commit, Window at a time for each client. A message counts from when it
 // was due until its commit was acknowledged; the run ends when consumers can have all of them.
-func Transactions(ctx context.Context, o Options) (r *Report, err error) {
-	o, err = o.withDefaults()
-	if err != nil {
-		return nil, err
-	}
-	clients, err := o.clients(ctx)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, closeAll(clients)) }()
+func Transactions(ctx context.Context, o Options) (*Report, error) {
+	return run(ctx, o, func(o Options, clients []*client.Client) (*Report, error) { return o.transactions(ctx, clients) })
+}
+
+func (o Options) transactions(ctx context.Context, clients []*client.Client) (*Report, error) {
 	if err := o.touch(ctx, clients[0]); err != nil {
 		return nil, err
 	}
@@ -51,7 +45,7 @@ func Transactions(ctx context.Context, o Options) (r *Report, err error) {
 			break
 		}
 	}
-	r = t.report("transactions", o, time.Since(start))
+	r := t.report("transactions", o, time.Since(start))
 	r.Window, r.Send = o.Window, t.latency()
 	return r, nil
 }
