@@ -6,7 +6,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -15,7 +14,6 @@ import (
 
 	"github.com/skuamq/skua/client"
 	"github.com/skuamq/skua/interop/cluster"
-	"github.com/skuamq/skua/interop/java"
 	"github.com/skuamq/skua/interop/process"
 	"github.com/skuamq/skua/interop/remoting"
 )
@@ -150,14 +148,7 @@ func TestRequestModesInTheStore(t *testing.T) {
 	}
 	for i, side := range []cluster.Side{cluster.Java, cluster.Skua, cluster.Java} {
 		if i > 0 {
-			if err := broker.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			broker = broker.With(side)
-			if err := broker.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(broker.Kill)
+			broker = handOver(t, broker, side)
 		}
 		c := dial(t, broker.Addr)
 		if f, err := c.Call(allRequestModes, nil, nil); err != nil || i > 0 && !bytes.Contains(f.Body, body([]string{"", "POP", "PULL"}[i])) {
@@ -192,22 +183,7 @@ func TestJavaConsumersAssignedByBroker(t *testing.T) {
 	names, broker := servers(t)
 	name := topic(t, names, broker, "ByBroker", 4)
 	start := func(instance string) *process.Process {
-		home := filepath.Join(t.TempDir(), "home")
-		vm := java.JVM{Heap: "128m", Home: home, Options: []string{"-Drocketmq.namesrv.addr=" + names.Addr}}
-		source, err := filepath.Abs("java/Assigned.java")
-		if err != nil {
-			t.Fatal(err)
-		}
-		argv, err := vm.Command(source, name, "ByBrokerGroup", instance)
-		if err != nil {
-			t.Fatal(err)
-		}
-		p, err := process.Start("Assigned-"+instance, home, nil, argv...)
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(p.Kill)
-		return p
+		return javaProgram(t, names, "Assigned", nil, name, "ByBrokerGroup", instance)
 	}
 	one, two := start("1"), start("2")
 	for _, p := range []*process.Process{one, two} {

@@ -1,7 +1,6 @@
 package interop
 
 import (
-	"context"
 	"fmt"
 	"maps"
 	"strings"
@@ -31,13 +30,7 @@ func TestCompactionGoesBetweenJavaAndSkua(t *testing.T) {
 			last, sent := map[string]string{}, 0
 			for i, side := range sides {
 				if i > 0 {
-					if err := broker.Stop(); err != nil {
-						t.Error(err)
-					}
-					broker = broker.With(side)
-					if err := broker.Start(context.Background()); err != nil {
-						t.Fatal(err)
-					}
+					broker = handOver(t, broker, side)
 				}
 				c := dial(t, broker.Addr)
 				who := fmt.Sprintf("%s after %v", side, sides[:i])

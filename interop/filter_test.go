@@ -174,14 +174,7 @@ func TestFiltersChangeSides(t *testing.T) {
 	topic(t, names, broker, name, 2)
 	for i, side := range []cluster.Side{cluster.Java, cluster.Skua, cluster.Java} {
 		if i > 0 {
-			if err := broker.Stop(); err != nil {
-				t.Fatal(err)
-			}
-			broker = broker.With(side)
-			if err := broker.Start(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			t.Cleanup(broker.Kill)
+			broker = handOver(t, broker, side)
 		}
 		want := filtered(t, broker, name, 100*i, 100*i+50, nil)
 		argv, err := java.SQLConsumer(t.TempDir(), names.Addr, name, group, sqlCondition)

@@ -1,16 +1,12 @@
 package interop
 
 import (
-	"context"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/skuamq/skua/interop/cluster"
-	"github.com/skuamq/skua/interop/java"
-	"github.com/skuamq/skua/interop/process"
 	"github.com/skuamq/skua/interop/remoting"
 )
 
@@ -21,21 +17,7 @@ func TestJavaClientWithLightQueues(t *testing.T) {
 	t.Parallel()
 	names, broker := private(t, cluster.Side(*namesSide), cluster.Side(*brokerSide), withLight...)
 	name := topic(t, names, broker, "LightParent", 2)
-	home := t.TempDir()
-	vm := java.JVM{Heap: "192m", Home: home, Options: []string{"-Drocketmq.namesrv.addr=" + names.Addr}}
-	source, err := filepath.Abs(filepath.Join("java", "Light.java"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv, err := vm.Command(source, name, "broker-a", broker.Addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := process.Start("Light", home, nil, argv...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Kill)
+	p := javaProgram(t, names, "Light", nil, name, "broker-a", broker.Addr)
 	if err := p.WaitFor(within(t), "end\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -75,13 +57,7 @@ func TestLightQueuesGoBetweenJavaAndSkua(t *testing.T) {
 			for i, side := range sides {
 				who := fmt.Sprintf("%s after %v", side, sides[:i])
 				if i > 0 {
-					if err := broker.Stop(); err != nil {
-						t.Error(err)
-					}
-					broker = broker.With(side)
-					if err := broker.Start(context.Background()); err != nil {
-						t.Fatal(err)
-					}
+					broker = handOver(t, broker, side)
 				} else {
 					topic(t, names, broker, name, 2)
 				}

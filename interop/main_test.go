@@ -111,6 +111,20 @@ func private(t *testing.T, names, broker cluster.Side, settings ...string) (n, b
 	return n, b
 }
 
+// handOver stops a broker and starts one of a side with its files, which lives as long as the test.
+func handOver(t testing.TB, broker *cluster.Server, side cluster.Side) *cluster.Server {
+	t.Helper()
+	if err := broker.Stop(); err != nil {
+		t.Error(err)
+	}
+	next := broker.With(side)
+	t.Cleanup(next.Kill)
+	if err := next.Start(context.Background()); err != nil {
+		t.Fatal(err)
+	}
+	return next
+}
+
 func stopShared() {
 	if shared.admin != nil {
 		shared.admin.Close()
@@ -153,6 +167,28 @@ func dial(t testing.TB, addr string) *remoting.Conn {
 	}
 	t.Cleanup(c.Close)
 	return c
+}
+
+// javaProgram starts the program name.java of folder java as a client of a name server, with options for its JVM. It lives as long
+// as the test.
+func javaProgram(t testing.TB, names *cluster.Server, name string, options []string, args ...string) *process.Process {
+	t.Helper()
+	source, err := filepath.Abs(filepath.Join("java", name+".java"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	home := filepath.Join(t.TempDir(), "home")
+	vm := java.JVM{Heap: "256m", Home: home, Options: append([]string{"-Drocketmq.namesrv.addr=" + names.Addr}, options...)}
+	argv, err := vm.Command(source, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := process.Start(name, home, nil, argv...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(p.Kill)
+	return p
 }
 
 // topic creates a topic of the test's own at the broker and waits until the name server routes it.

@@ -7,7 +7,6 @@ import (
 	"log/slog"
 	"maps"
 	"net"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -18,29 +17,13 @@ import (
 	"github.com/apache/rocketmq-client-go/v2/producer"
 	"github.com/skuamq/skua/client"
 	"github.com/skuamq/skua/interop/cluster"
-	"github.com/skuamq/skua/interop/java"
 	"github.com/skuamq/skua/interop/process"
 )
 
 // requestsOf starts one of the two sides of java/Requests.java.
 func requestsOf(t *testing.T, names *cluster.Server, args ...string) *process.Process {
 	t.Helper()
-	home := filepath.Join(t.TempDir(), "home")
-	vm := java.JVM{Heap: "128m", Home: home, Options: []string{"-Drocketmq.namesrv.addr=" + names.Addr}}
-	source, err := filepath.Abs("java/Requests.java")
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv, err := vm.Command(source, args...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := process.Start("Requests-"+args[0], home, nil, argv...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Kill)
-	return p
+	return javaProgram(t, names, "Requests", nil, args...)
 }
 
 // skuaClient is the client package of Skua.

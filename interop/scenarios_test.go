@@ -3,14 +3,11 @@ package interop
 import (
 	"fmt"
 	"maps"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"github.com/skuamq/skua/interop/cluster"
-	"github.com/skuamq/skua/interop/java"
-	"github.com/skuamq/skua/interop/process"
 )
 
 // A scenario of each kind of message: what a client sees that plays it, sorted, each line once. It is played by Skua's client
@@ -72,22 +69,8 @@ func TestScenarios(t *testing.T) {
 // javaPlays has Java's client play all scenarios at the same time.
 func javaPlays(t *testing.T, names *cluster.Server) {
 	t.Helper()
-	home := filepath.Join(t.TempDir(), "home")
 	// Clients of Java look for queues every 20 s.
-	vm := java.JVM{Heap: "256m", Home: home, Options: []string{"-Drocketmq.namesrv.addr=" + names.Addr, "-Drocketmq.client.rebalance.waitInterval=1000"}}
-	source, err := filepath.Abs("java/Scenarios.java")
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv, err := vm.Command(source, slices.Sorted(maps.Keys(scenarios))...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := process.Start("Scenarios", home, nil, argv...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Kill)
+	p := javaProgram(t, names, "Scenarios", []string{"-Drocketmq.client.rebalance.waitInterval=1000"}, slices.Sorted(maps.Keys(scenarios))...)
 	if err := p.Wait(within(t)); err != nil {
 		t.Fatal(err)
 	}

@@ -96,13 +96,7 @@ func testStaticMoves(t *testing.T, from, to cluster.Side) {
 		more("after the client was killed")
 		// The files are those of the other side.
 		for _, side := range []cluster.Side{cluster.Java, cluster.Skua} {
-			if err := brokers[1].Stop(); err != nil {
-				t.Fatal(err)
-			}
-			brokers[1] = brokers[1].With(side)
-			if err := brokers[1].Start(ctx); err != nil {
-				t.Fatal(err)
-			}
+			brokers[1] = handOver(t, brokers[1], side)
 			more("after the broker became that of " + string(side))
 		}
 	}

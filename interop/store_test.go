@@ -2,7 +2,6 @@ package interop
 
 import (
 	"cmp"
-	"context"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -67,13 +66,7 @@ func handAround(t *testing.T, sides []cluster.Side, settings ...string) {
 	l := newLedger("StoreA", "StoreB", "Store-"+strings.Repeat("long", 20))
 	for i, side := range sides {
 		if i > 0 {
-			if err := broker.Stop(); err != nil {
-				t.Error(err)
-			}
-			broker = broker.With(side)
-			if err := broker.Start(context.Background()); err != nil {
-				t.Fatal(err)
-			}
+			broker = handOver(t, broker, side)
 		}
 		c := dial(t, broker.Addr)
 		l.check(t, c, fmt.Sprintf("%s after %v", side, sides[:i]))

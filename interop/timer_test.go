@@ -15,8 +15,6 @@ import (
 	"time"
 
 	"github.com/skuamq/skua/interop/cluster"
-	"github.com/skuamq/skua/interop/java"
-	"github.com/skuamq/skua/interop/process"
 	"github.com/skuamq/skua/interop/remoting"
 )
 
@@ -26,21 +24,7 @@ func TestJavaClientWithTimes(t *testing.T) {
 	t.Parallel()
 	names, broker := private(t, cluster.Side(*namesSide), cluster.Side(*brokerSide), "recallMessageEnable=true")
 	name := topic(t, names, broker, "JavaTimed", 2)
-	home := t.TempDir()
-	vm := java.JVM{Heap: "192m", Home: home, Options: []string{"-Drocketmq.namesrv.addr=" + names.Addr}}
-	source, err := filepath.Abs(filepath.Join("java", "Timed.java"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv, err := vm.Command(source, name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := process.Start("Timed", home, nil, argv...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Kill)
+	p := javaProgram(t, names, "Timed", nil, name)
 	if err := p.WaitFor(within(t), "end\n"); err != nil {
 		t.Fatal(err)
 	}
@@ -119,13 +103,7 @@ func handTimed(t *testing.T, sides []cluster.Side) {
 	var all []*timed
 	for i, side := range sides {
 		if i > 0 {
-			if err := broker.Stop(); err != nil {
-				t.Error(err)
-			}
-			broker = broker.With(side)
-			if err := broker.Start(context.Background()); err != nil {
-				t.Fatal(err)
-			}
+			broker = handOver(t, broker, side)
 		}
 		c := dial(t, broker.Addr)
 		for _, m := range all {

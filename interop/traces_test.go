@@ -3,7 +3,6 @@ package interop
 import (
 	"context"
 	"log/slog"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -11,7 +10,6 @@ import (
 
 	"github.com/skuamq/skua/client"
 	"github.com/skuamq/skua/interop/cluster"
-	"github.com/skuamq/skua/interop/java"
 	"github.com/skuamq/skua/interop/process"
 	"github.com/skuamq/skua/interop/remoting"
 )
@@ -105,21 +103,7 @@ func TestTracesOfEndsAndRecalls(t *testing.T) {
 	for _, name := range []string{byJava, bySkua} {
 		topic(t, names, broker, name+"-other", 2)
 	}
-	home := filepath.Join(t.TempDir(), "home")
-	vm := java.JVM{Heap: "128m", Home: home, Options: []string{"-Drocketmq.namesrv.addr=" + names.Addr, "-Dcom.rocketmq.recall.default.trace.enable=true"}}
-	source, err := filepath.Abs("java/Traced.java")
-	if err != nil {
-		t.Fatal(err)
-	}
-	argv, err := vm.Command(source, byJava, byJava)
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := process.Start("Traced", home, nil, argv...)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(p.Kill)
+	p := javaProgram(t, names, "Traced", []string{"-Dcom.rocketmq.recall.default.trace.enable=true"}, byJava, byJava)
 	if err := p.WaitFor(within(t), "READY"); err != nil {
 		t.Fatal(err)
 	}
