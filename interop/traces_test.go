@@ -10,7 +10,6 @@ import (
 
 	"github.com/skuamq/skua/client"
 	"github.com/skuamq/skua/interop/cluster"
-	"github.com/skuamq/skua/interop/process"
 	"github.com/skuamq/skua/interop/remoting"
 )
 

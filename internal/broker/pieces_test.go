@@ -46,8 +46,8 @@ func FuzzEdited(f *testing.F) {
 		if string(e.unique()) != want["UNIQ_KEY"] {
 			t.Errorf("unique key %q, want %q", e.unique(), want["UNIQ_KEY"])
 		}
-		if _, ok := want["KEYS"]; ok != e.keys {
-			t.Errorf("keys: %v", e.keys)
+		if keys := strings.TrimSpace(want["KEYS"]); (keys != "") != e.keys {
+			t.Errorf("keys %q: %v", keys, e.keys)
 		}
 		if e.level != parseLevel([]byte(want["DELAY"])) || e.half != strings.EqualFold(want["TRAN_MSG"], "true") {
 			t.Errorf("level %d, half %v of %q", e.level, e.half, want)

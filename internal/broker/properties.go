@@ -20,7 +20,7 @@ type edited struct {
 	level      int    // delay level, 0 if none
 	noWait     bool   // answer before the disk has the message
 	half       bool   // half of a transaction
-	keys       bool   // has keys
+	keys       bool   // has keys, not only blanks
 	innerBatch bool   // claims to be a batch in one record
 	light      bool   // names light queues
 	timing     timing // a time of delivery that it asks for
