@@ -118,7 +118,11 @@ func handOver(t testing.TB, broker *cluster.Server, side cluster.Side) *cluster.
 		t.Error(err)
 	}
 	next := broker.With(side)
-	t.Cleanup(next.Kill)
+	t.Cleanup(func() {
+		if next.Process != nil { // it was started
+			next.Kill()
+		}
+	})
 	if err := next.Start(context.Background()); err != nil {
 		t.Fatal(err)
 	}
