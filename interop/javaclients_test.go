@@ -145,7 +145,8 @@ func TestJavaBenchmarkPrograms(t *testing.T) {
 		}
 	}
 	// The batch producer runs until it is stopped, and reports after ten seconds.
-	if err := batch.WaitFor(within(t), "Send MPS:"); err != nil {
+	reported := regexp.MustCompile(`Send Message Failed: \d+\D`)
+	if err := batch.Until(within(t), "a report", func() bool { return reported.MatchString(batch.Output()) }); err != nil {
 		t.Fatal(err)
 	}
 	batch.Kill()
