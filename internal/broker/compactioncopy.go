@@ -27,25 +27,30 @@ func (c *compaction) copyAll(now time.Time) {
 		c.synced = now
 	}
 	var out store.ReadResult
+	c.each(func(q *store.Queue, x *compacted, err error) {
+		if x == nil {
+			if err != nil {
+				c.log.Error("messages of a compacted topic cannot be copied", "topic", q.Topic(), "queue", q.ID(), "error", err)
+			}
+			return
+		}
+		if err = c.copy(x, &out); err == nil && sync && x.Synced() < x.Next() {
+			err = x.Sync()
+		}
+		if x.copying.is(err) {
+			x.tell(c.log, err, "messages of a compacted topic stay in the commit log; copying them is tried again at intervals",
+				"messages of a compacted topic are copied again")
+		}
+	})
+}
+
+// each calls do for the queues of compacted topics that ever had a message, with what get returns.
+func (c *compaction) each(do func(q *store.Queue, x *compacted, err error)) {
 	for _, t := range c.b.topics.compacted() {
 		for id := range int32(len(t.queues)) {
-			q := t.queue(id)
-			if q.Max() == 0 {
-				continue
-			}
-			x, err := c.get(t, q)
-			if x == nil {
-				if err != nil {
-					c.log.Error("messages of a compacted topic cannot be copied", "topic", t.Name, "queue", id, "error", err)
-				}
-				continue
-			}
-			if err = c.copy(x, &out); err == nil && sync && x.Synced() < x.Next() {
-				err = x.Sync()
-			}
-			if x.copying.is(err) {
-				x.tell(c.log, err, "messages of a compacted topic stay in the commit log; copying them is tried again at intervals",
-					"messages of a compacted topic are copied again")
+			if q := t.queue(id); q.Max() > 0 {
+				x, err := c.get(t, q)
+				do(q, x, err)
 			}
 		}
 	}
@@ -118,20 +123,13 @@ func (c *compaction) close() error {
 	}
 	var errs []error
 	var out store.ReadResult
-	for _, t := range c.b.topics.compacted() {
-		for id := range int32(len(t.queues)) {
-			q := t.queue(id)
-			if q.Max() == 0 {
-				continue
-			}
-			x, err := c.get(t, q)
-			if x == nil {
-				errs = append(errs, err)
-				continue
-			}
-			errs = append(errs, c.copy(x, &out), x.Sync())
+	c.each(func(_ *store.Queue, x *compacted, err error) {
+		if x == nil {
+			errs = append(errs, err)
+			return
 		}
-	}
+		errs = append(errs, c.copy(x, &out), x.Sync())
+	})
 	c.logs.Close()
 	return errors.Join(errs...)
 }
