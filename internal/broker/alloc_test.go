@@ -141,6 +141,31 @@ func BenchmarkSend(b *testing.B) {
 	}
 }
 
+// 32 sends that come at once, as from a producer that does not wait for answers.
+func BenchmarkSendBurst(b *testing.B) {
+	d := openDoor(b, "mappedFileSizeCommitLog", "1073741824")
+	c := d.dialRaw()
+	const burst = 32
+	send := rawSend("T", make([]byte, 1024))
+	answer := len(c.exchange(send)) + 4
+	sends := bytes.Repeat(send, burst)
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := c.conn.Write(sends); err != nil {
+			b.Fatal(err)
+		}
+		// Offsets gain digits meanwhile, so that answers are not shorter than the first.
+		for n := 0; n < burst*answer; {
+			k, err := c.conn.Read(c.in)
+			if err != nil {
+				b.Fatal(err)
+			}
+			n += k
+		}
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N*burst), "ns/msg")
+}
+
 // rawHalf is the frame of a send of a half message.
 func rawHalf(topic string, body []byte) []byte {
 	return rawFrame(command.SendMessageV2, map[string]string{"a": "P", "b": topic, "c": "TBW102", "d": "4", "e": "0", "f": "4", "g": "1795226641636",

@@ -89,14 +89,14 @@ func newSchedule(levels delayLevels, saved map[int32]skua.QueueOffset, s *store.
 
 // tagsCode is what the consume queue stores for m: the time of delivery of delayed messages, the hash of the tag of all
 // others. It is the store's Options.TagsCode.
-func (l delayLevels) tagsCode(m *record.Message) int64 {
+func (l delayLevels) tagsCode(m *record.Message, hash int64) int64 {
 	if string(m.Topic) == skua.ScheduleTopic {
 		text, _ := record.Property(m.Properties, skua.PropDelayLevel)
 		if level := parseLevel(text); level > 0 {
 			return l.due(l.clamp(level), m.StoreTime)
 		}
 	}
-	return record.TagsCode(m.Properties)
+	return hash
 }
 
 // transform makes of a message that asks for a delay level, which is above 0, one for SCHEDULE_TOPIC_XXXX. Its

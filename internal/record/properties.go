@@ -2,6 +2,7 @@ package record
 
 import (
 	"bytes"
+	"encoding/binary"
 	"maps"
 	"slices"
 	"strconv"
@@ -106,6 +107,13 @@ func HashString(s []byte) int32 { return HashMore(0, s) }
 // HashMore continues a HashString with more text; HashString(a+b) == HashMore(HashString(a), b).
 func HashMore(h int32, s []byte) int32 {
 	for i := 0; i < len(s); {
+		if len(s)-i >= 4 { // four at a time, as each step has to wait for the one before
+			if w := binary.LittleEndian.Uint32(s[i:]); w&0x80808080 == 0 {
+				h = 31*31*31*31*h + int32(31*31*31*(w&0xff)+31*31*(w>>8&0xff)+31*(w>>16&0xff)+w>>24)
+				i += 4
+				continue
+			}
+		}
 		if c := s[i]; c < utf8.RuneSelf {
 			h = 31*h + int32(c)
 			i++

@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"strings"
 	"testing"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"github.com/skuamq/skua"
 )
@@ -144,6 +146,16 @@ func TestHashAndTagsCode(t *testing.T) {
 	for s, want := range map[string]int32{"TagA": 2598919, "": 0, "中文": 646394, "a😀": 1866116, "TopicTest#k1": 2746024} {
 		if got := HashString([]byte(s)); got != want {
 			t.Errorf("%q: %d, want %d", s, got, want)
+		}
+	}
+	text := "TopicTest#7F00000100002A9F中a文😀b-TagA\x7f"
+	for n := range len(text) + 1 {
+		naive := int32(0)
+		for _, u := range utf16.Encode([]rune(text[:n])) {
+			naive = 31*naive + int32(u)
+		}
+		if got := HashString([]byte(text[:n])); utf8.ValidString(text[:n]) && got != naive {
+			t.Errorf("%q: %d, want %d", text[:n], got, naive)
 		}
 	}
 	if got := TagsCode([]byte("A\x01b\x02TAGS\x01TagA\x02")); got != 2598919 {

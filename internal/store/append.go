@@ -119,9 +119,10 @@ func (s *Store) encode(d *draft, q *Queue, ms []*record.Message, now int64) erro
 		}
 		m.Size = int32(len(d.buf) - n)
 		d.size = append(d.size, m.Size)
-		d.tags = append(d.tags, s.tagsCode(m))
+		names := namesOf(m.Properties)
+		d.tags = append(d.tags, s.tagsCode(m, int64(record.HashString(names.tag))))
 		if s.index != nil {
-			d.keys = keysOf(d.keys, m, i)
+			d.keys = names.hash(d.keys, m, i)
 		}
 		if s.o.Extend && s.o.FilterBits != nil {
 			n := len(d.bits)
@@ -181,7 +182,7 @@ func (s *Store) stamp(d *draft, ms []*record.Message, now int64) {
 	for i, m := range ms {
 		m.StoreTime = now
 		if s.o.TagsCode != nil {
-			d.tags[i] = s.o.TagsCode(m)
+			d.tags[i] = s.tagsCode(m, record.TagsCode(m.Properties))
 		}
 	}
 }
@@ -285,9 +286,10 @@ func (s *Store) arrive(q *Queue, ms []*record.Message, tags []int64) {
 	}
 }
 
-func (s *Store) tagsCode(m *record.Message) int64 {
+// tagsCode is the tags code of the queue entry of a message whose tag has the hash given.
+func (s *Store) tagsCode(m *record.Message, hash int64) int64 {
 	if s.o.TagsCode != nil {
-		return s.o.TagsCode(m)
+		return s.o.TagsCode(m, hash)
 	}
-	return record.TagsCode(m.Properties)
+	return hash
 }

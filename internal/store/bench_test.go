@@ -11,7 +11,7 @@ import (
 )
 
 func benchOptions(b *testing.B) Options {
-	return Options{Dir: b.TempDir(), NoIndex: true, TagsCode: func(m *record.Message) int64 { return record.TagsCode(m.Properties) }}
+	return Options{Dir: b.TempDir(), NoIndex: true, TagsCode: func(m *record.Message, hash int64) int64 { return hash }}
 }
 
 func benchMessage(id int32) *record.Message {

@@ -517,7 +517,7 @@ func TestClockGoingBack(t *testing.T) {
 	var now clock
 	now.Store(2_000_000)
 	o.Now = now.read
-	o.TagsCode = func(m *record.Message) int64 { return m.StoreTime }
+	o.TagsCode = func(m *record.Message, _ int64) int64 { return m.StoreTime }
 	s := open(t, o)
 	appendN(t, s, "T", 0, 0, 1)
 	now.Store(1_000_000)

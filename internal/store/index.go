@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,7 +13,6 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -255,7 +253,7 @@ func (x *indexer) records(b []byte, pos int64) (done int, err error) {
 
 // add indexes the keys of one record.
 func (x *indexer) add(m *record.Message) error {
-	x.keys = keysOf(x.keys[:0], m, 0)
+	x.keys = namesOf(m.Properties).hash(x.keys[:0], m, 0)
 	for _, k := range x.keys {
 		if int64(m.LogOffset) == x.last && x.ends(k) {
 			continue
@@ -289,36 +287,6 @@ func (x *indexer) put(k keyed) error {
 		err = f.put(k.hash, k.log, k.time)
 	}
 	return err
-}
-
-// eachKey calls yield with the keys under which a message is found, in Java's order: its unique key, each word of KEYS,
-// and its tag.
-func eachKey(properties []byte, yield func(key []byte, tag bool) bool) {
-	var unique, keys, tag []byte
-	record.EachProperty(properties, func(k, v []byte) bool {
-		switch string(k) {
-		case skua.PropUniqueKey:
-			unique = v
-		case skua.PropKeys:
-			keys = v
-		case skua.PropTags:
-			tag = v
-		}
-		return true
-	})
-	if len(unique) > 0 && !yield(unique, false) {
-		return
-	}
-	for len(keys) > 0 {
-		var k []byte
-		k, keys, _ = bytes.Cut(keys, []byte{' '})
-		if len(k) > 0 && !yield(k, false) {
-			return
-		}
-	}
-	if len(tag) > 0 {
-		yield(tag, true)
-	}
 }
 
 // fileFor returns the file that takes the next item, a new one if the last is full.

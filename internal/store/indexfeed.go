@@ -1,7 +1,6 @@
 package store
 
 import (
-	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
@@ -37,22 +36,6 @@ func (f *feed) add(keys []keyed, ms []*record.Message, now, end int64) {
 		f.keys = append(f.keys, keyed{k.hash, int64(ms[k.log].LogOffset), now})
 	}
 	f.to = end
-}
-
-// keysOf appends the keys of message n of a draft.
-func keysOf(keys []keyed, m *record.Message, n int) []keyed {
-	if m.Transaction() == record.FlagTransactionRollback {
-		return keys
-	}
-	eachKey(m.Properties, func(key []byte, tag bool) bool {
-		hash := layout.KeyHash
-		if tag {
-			hash = layout.TagHash
-		}
-		keys = append(keys, keyed{hash: hash(m.Topic, key), log: int64(n)})
-		return true
-	})
-	return keys
 }
 
 // take gives the indexer what was appended since the last time, and keeps old to be filled.

@@ -40,9 +40,10 @@ type Options struct {
 	MaxLight       int           // how many light queues appends may make there be; 1,000,000
 	Extend         bool          // enableConsumeQueueExt: queue entries get an Extension
 	ExtensionSize  int64         // mappedFileSizeConsumeQueueExt, bytes; 48 MiB
-	// TagsCode returns what the consume queue stores as tags code of a message; nil means record.TagsCode. The broker uses
-	// it to give delayed messages their delivery time. It is called at append and during recovery with the store time.
-	TagsCode func(m *record.Message) int64
+	// TagsCode returns what the consume queue stores as tags code of a message; nil means hash, which is record.TagsCode of
+	// its properties. The broker uses it to give delayed messages their delivery time. It is called at append and during
+	// recovery with the store time.
+	TagsCode func(m *record.Message, hash int64) int64
 	// Batched reports whether a topic has queue.type=BatchCQ. It is asked when a queue is found or made; nil: only the files
 	// tell. It must not call the store.
 	Batched func(topic string) bool

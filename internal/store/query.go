@@ -78,7 +78,7 @@ func (s *Store) matches(log int64, topic, key string, begin, end int64) bool {
 		return false
 	}
 	found := false
-	eachKey(m.Properties, func(k []byte, tag bool) bool {
+	namesOf(m.Properties).each(func(k []byte, tag bool) bool {
 		own := string(k)
 		if tag {
 			own = layout.TagKey + own

@@ -94,7 +94,7 @@ func TestReadAgainstTwin(t *testing.T) {
 			}
 		}
 	}
-	s.o.TagsCode = func(m *record.Message) int64 { return int64(m.Flag) }
+	s.o.TagsCode = func(m *record.Message, _ int64) int64 { return int64(m.Flag) }
 	compare()
 	for round := range 40 {
 		for range rnd.IntN(200) {

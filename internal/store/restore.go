@@ -76,7 +76,7 @@ func (s *Store) restoreEntry(q *Queue, m *record.Message, off int64) error {
 	if err := q.pad(off, int64(m.LogOffset)-int64(m.LogOffset)%s.o.SegmentSize); err != nil {
 		return err
 	}
-	tags := s.tagsCode(m)
+	tags := s.tagsCode(m, record.TagsCode(m.Properties))
 	if q.ext != nil && q.extends() {
 		var filter []byte
 		if s.o.FilterBits != nil {
