@@ -35,7 +35,7 @@ func TestCompactionGoesBetweenJavaAndSkua(t *testing.T) {
 				c := dial(t, broker.Addr)
 				who := fmt.Sprintf("%s after %v", side, sides[:i])
 				if i > 0 {
-					checkCompacted(t, c, who, last, sent, 120)
+					checkCompacted(t, c, side, who, last, sent, 120)
 				}
 				if _, err := c.Send("Compacted", 0, nil, []byte("no key")); err == nil || !strings.Contains(err.Error(), "CODE 13: Required message key is missing") {
 					t.Errorf("%s: a message without a key: %v", who, err)
@@ -49,21 +49,25 @@ func TestCompactionGoesBetweenJavaAndSkua(t *testing.T) {
 					}
 					sent++
 				}
-				checkCompacted(t, c, who+", its own", last, sent, 60)
+				checkCompacted(t, c, side, who+", its own", last, sent, 60)
+				verifyStore(t, who+" runs", broker)
 			}
 			if err := broker.Stop(); err != nil {
 				t.Error(err)
 			}
+			verifyStore(t, "all have stopped", broker)
 		})
 	}
 }
 
 // checkCompacted waits until a topic has so many messages at most, and compares the state that they make with the one that was sent.
-func checkCompacted(t *testing.T, c *remoting.Conn, who string, want map[string]string, end, most int) {
+// A Java broker that replaces files at that moment may leave out the newest messages; it is asked again.
+func checkCompacted(t *testing.T, c *remoting.Conn, side cluster.Side, who string, want map[string]string, end, most int) {
 	t.Helper()
 	var all []remoting.Record
-	eventually(t, time.Minute, fmt.Sprintf("%s: at most %d messages, not %d", who, most, len(all)), func() bool {
-		all = nil
+	var state map[string]string
+	eventually(t, time.Minute, fmt.Sprintf("%s: at most %d messages", who, most), func() bool {
+		all, state = nil, map[string]string{}
 		for from := int64(0); from < int64(end); {
 			got, next, err := c.PullOnce("Compacted", 0, from, 32)
 			if err != nil || next <= from {
@@ -72,17 +76,24 @@ func checkCompacted(t *testing.T, c *remoting.Conn, who string, want map[string]
 			}
 			all, from = append(all, got...), next
 		}
+		for _, r := range all {
+			state[r.Properties["KEYS"]] = string(r.Body)
+		}
+		if side == cluster.Java && !maps.Equal(state, want) {
+			t.Logf("%s: not all is there", who)
+			return false
+		}
 		return len(all) <= most
 	})
-	got, before := map[string]string{}, int64(-1)
+	before := int64(-1)
 	for _, r := range all {
 		if r.Offset <= before {
 			t.Errorf("%s: message %d after %d", who, r.Offset, before)
 		}
-		got[r.Properties["KEYS"]], before = string(r.Body), r.Offset
+		before = r.Offset
 	}
 	t.Logf("%s: %d messages of %d are left", who, len(all), end)
-	if !maps.Equal(got, want) {
-		t.Errorf("%s: the state is %v, want %v", who, got, want)
+	if !maps.Equal(state, want) {
+		t.Errorf("%s: the state is %v, want %v", who, state, want)
 	}
 }

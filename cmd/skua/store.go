@@ -191,8 +191,12 @@ func (l *listing) end(dir string, v *inspect.Verified) error {
 		if l.more > 0 {
 			fmt.Fprintf(l.out, "... and %d more; --limit 0 lists all\n", l.more)
 		}
-		fmt.Fprintf(l.out, "%d records (%s), %d queues with %d entries, %d index entries: %d findings\n",
-			v.Records, bytesText(v.Bytes), v.Queues, v.Units, v.Items, v.Findings)
+		compacted := ""
+		if v.Compacted > 0 {
+			compacted = fmt.Sprintf(", %d records of compacted queues", v.Compacted)
+		}
+		fmt.Fprintf(l.out, "%d records (%s), %d queues with %d entries, %d index entries%s: %d findings\n",
+			v.Records, bytesText(v.Bytes), v.Queues, v.Units, v.Items, compacted, v.Findings)
 		if v.Notes > 0 && !l.notes {
 			fmt.Fprintf(l.out, "%d more things will be dealt with by the next start; --notes lists them\n", v.Notes)
 		}

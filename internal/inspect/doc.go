@@ -22,6 +22,8 @@
 //
 // Records without an entry are of lost queues, unless their topic was deleted; see the type topics.
 //
+// Then the files of compacted queues: each entry against its record, in the order of both.
+//
 // The chains of an index file are checked by following its items once, with the last item of each slot in memory.
 //
 // # How a store is repaired

@@ -40,6 +40,8 @@ type Verified struct {
 	Queues   int64 `json:"queues"`
 	Units    int64 `json:"units"` // queue entries that point into the log
 	Items    int64 `json:"items"` // of index files
+	// Records that compacted queues have copies of.
+	Compacted int64 `json:"compacted"`
 	// Records without a queue: those of deleted topics, or older than the queue that bears their name.
 	Deleted int64 `json:"deleted"`
 
@@ -72,6 +74,7 @@ type verifier struct {
 	index  []*indexFile
 
 	records, bytes, deleted atomic.Int64
+	compacted               atomic.Int64 // records
 	lastTime                atomic.Int64 // greatest store time, ms
 	lostKeys                atomic.Bool  // there are keys without items
 	pass                    atomic.Pointer[string]
@@ -110,7 +113,7 @@ func (d *Dir) Verify(ctx context.Context, o VerifyOptions) (*Verified, error) {
 		v.found.add(Finding{Kind: "size", File: filepath.Join(d.Path, layout.OwnDir, layout.StagingFile), Offset: -1,
 			Detail: "is not as long as its head says: messages that only it holds are lost"})
 	}
-	for _, step := range []func(context.Context) error{v.readQueues, v.readIndex, v.readLog, v.lookBack} {
+	for _, step := range []func(context.Context) error{v.readQueues, v.readIndex, v.readLog, v.lookBack, v.readCompacted} {
 		if err := step(ctx); err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}
@@ -241,7 +244,7 @@ func (v *verifier) checkMarks() {
 
 func (v *verifier) result() *Verified {
 	r := &Verified{Findings: v.found.count, Notes: v.found.notes, Records: v.records.Load(), Bytes: v.bytes.Load(),
-		Queues: int64(len(v.queues)), Deleted: v.deleted.Load(), gaps: v.gaps, end: v.end, torn: v.torn, lastTime: v.lastTime.Load()}
+		Queues: int64(len(v.queues)), Deleted: v.deleted.Load(), Compacted: v.compacted.Load(), gaps: v.gaps, end: v.end, torn: v.torn, lastTime: v.lastTime.Load()}
 	slices.SortFunc(r.gaps, func(a, b gap) int { return int(min(max(a.off-b.off, -1), 1)) })
 	for _, q := range v.queues {
 		r.Units += q.live
