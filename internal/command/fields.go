@@ -76,7 +76,14 @@ func (f Field) integer(bits int, want string) (int64, error) {
 		limit++
 	}
 	var n uint64
-	for _, c := range b {
+	short := b[:min(len(b), bits/4+1)] // 9 digits of 32 bits, and 17 of 64, do not overflow, which takes a division to see
+	for _, c := range short {
+		if c < '0' || c > '9' {
+			return 0, &FieldError{string(f.Key), string(f.Value), want}
+		}
+		n = n*10 + uint64(c-'0')
+	}
+	for _, c := range b[len(short):] {
 		if c < '0' || c > '9' || n > (limit-uint64(c-'0'))/10 {
 			return 0, &FieldError{string(f.Key), string(f.Value), want}
 		}

@@ -18,11 +18,12 @@ func (f *Frame) decodeJSON(b []byte) error {
 	}
 	if !s.take('}') {
 		for {
-			const usual = `"serializeTypeCurrentRPC":"JSON"`
-			if b := s.b[s.i:]; len(b) > len(usual) && string(b[:len(usual)]) == usual {
-				s.i += len(usual)
-			} else if err := f.member(&s); err != nil {
+			if usual, err := f.usualMember(&s); err != nil {
 				return err
+			} else if !usual {
+				if err := f.member(&s); err != nil {
+					return err
+				}
 			}
 			if s.take(',') {
 				continue
@@ -37,6 +38,44 @@ func (f *Frame) decodeJSON(b []byte) error {
 		return s.fail("the end")
 	}
 	return nil
+}
+
+// usualMember reads a member that is written as nearly all are, and reports whether it is one. It is what member does for
+// them, in a third of the time.
+func (f *Frame) usualMember(s *scanner) (usual bool, err error) {
+	const code, flag, opaque, version = `"code":`, `"flag":`, `"opaque":`, `"version":`
+	const java, rpc, ext = `"language":"JAVA"`, `"serializeTypeCurrentRPC":"JSON"`, `"extFields":`
+	b := s.b[s.i:]
+	if len(b) <= len(rpc) { // only the last member can be so near the end
+		if len(b) > len(version) && string(b[:len(version)]) == version {
+			s.i += len(version)
+			f.Version, err = s.int32("version")
+			return true, err
+		}
+		return false, nil
+	}
+	switch {
+	case b[1] == 'c' && string(b[:len(code)]) == code:
+		s.i += len(code)
+		f.Code, err = s.int32("code")
+	case b[1] == 'e' && string(b[:len(ext)]) == ext:
+		s.i += len(ext)
+		err = f.fields(s)
+	case b[1] == 'f' && string(b[:len(flag)]) == flag:
+		s.i += len(flag)
+		f.Flag, err = s.int32("flag")
+	case b[1] == 'l' && string(b[:len(java)]) == java:
+		s.i += len(java)
+		f.Language = command.Java
+	case b[1] == 'o' && string(b[:len(opaque)]) == opaque:
+		s.i += len(opaque)
+		f.Opaque, err = s.int32("opaque")
+	case b[1] == 's' && string(b[:len(rpc)]) == rpc:
+		s.i += len(rpc)
+	default:
+		return false, nil
+	}
+	return true, err
 }
 
 // member reads one member of the header object.
