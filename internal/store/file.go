@@ -22,10 +22,11 @@ const (
 	idlePace    = 4                      // times as many when few others get messages
 )
 
-// pace is fewQueues, leastInTime, sharedFile and drainDelay, which tests change.
+// pace is fewQueues, leastInTime, sharedFile, keepBytes and drainDelay, which tests change.
 type pace struct {
 	few, late int
 	shared    int64
+	kept      int64
 	delay     time.Duration
 }
 
@@ -44,6 +45,11 @@ func (f *flusher) heat(q *Queue) *warmth {
 		f.warm = append(f.warm, q)
 	}
 	return &q.warm
+}
+
+// keep is how many flushed entries a warm queue keeps, when all of them have so many bytes for that.
+func (f *flusher) keep(bytes int64) int64 {
+	return min(max(bytes/layout.UnitSize/int64(len(f.warm)+1), keepLeast), keepUnits)
 }
 
 // coolDown lets queues give their memory back that have long been idle.
@@ -177,7 +183,7 @@ func (q *Queue) unfiled() int64 {
 func (s *Store) fileAll(qs []*Queue) error {
 	f := &s.flusher
 	for _, q := range qs {
-		if err := q.flush(); err != nil {
+		if err := q.flush(f.keep(s.o.pace.kept)); err != nil {
 			return err
 		}
 		f.heat(q).cycle = f.cycle
@@ -253,7 +259,7 @@ func (s *Store) commitJournal() error {
 	s.o.Log.Warn("journal of queues cannot be written; going on without it until the next start", "err", err)
 	for q := range s.queues.all() {
 		if q.unfiled() > 0 {
-			if err := q.flush(); err != nil {
+			if err := q.flush(f.keep(s.o.pace.kept)); err != nil {
 				return err
 			}
 			f.heat(q).cycle = f.cycle

@@ -221,3 +221,34 @@ func TestJournalLosesItsFirstFiles(t *testing.T) {
 		t.Errorf("%d chunks to %d, want them to %d: %v", n, again.end, j.end, err)
 	}
 }
+
+// Queues that are never idle keep fewer entries in memory the more of them there are.
+func TestBusyQueuesAreSmallWhenMany(t *testing.T) {
+	const queues, each = 50, 40
+	o := small(t.TempDir())
+	o.StagingSize = 2 << 20
+	o.pace.kept = queues * each * layout.UnitSize
+	s := open(t, o)
+	for n := 0; n < 600; n += 30 {
+		for id := range int32(queues) {
+			appendN(t, s, "T", id, n, n+30)
+		}
+		s.flushCycle()
+	}
+	for id := range int32(queues) {
+		q := s.Queue("T", id)
+		q.mu.RLock()
+		entries, room := len(q.tail)/layout.UnitSize, cap(q.tail)/layout.UnitSize
+		q.mu.RUnlock()
+		if entries > 3*each || room > 8*each {
+			t.Errorf("queue %d keeps %d entries, and has room for %d", id, entries, room)
+		}
+		wantBodies(t, s, "T", id, 600)
+	}
+	one := open(t, small(t.TempDir()))
+	appendN(t, one, "T", 0, 0, 2*keepUnits)
+	one.flushCycle()
+	if q := one.Queue("T", 0); len(q.tail) < keepUnits*layout.UnitSize {
+		t.Errorf("a single queue keeps %d entries", len(q.tail)/layout.UnitSize)
+	}
+}

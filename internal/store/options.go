@@ -109,6 +109,7 @@ func (o Options) withDefaults() (Options, error) {
 	setDefault(&o.pace.few, fewQueues)
 	setDefault(&o.pace.late, leastInTime)
 	setDefault(&o.pace.shared, sharedFile)
+	setDefault(&o.pace.kept, keepBytes)
 	setDefault(&o.pace.delay, drainDelay)
 	if o.Now == nil {
 		o.Now = time.Now

@@ -45,8 +45,13 @@ type Queue struct {
 	ext *extension // nil if no entry has one, and none gets one
 }
 
-// keepUnits is how many flushed entries a busy queue keeps in memory.
-const keepUnits = 1024
+// Flushed entries that busy queues keep in memory, for readers that are close behind: keepUnits each, fewer when there are so
+// many of them that all would have more than keepBytes.
+const (
+	keepUnits = 1024
+	keepLeast = 16
+	keepBytes = 32 << 20
+)
 
 // Topic is the topic's name.
 func (q *Queue) Topic() string { return q.topic }
@@ -154,8 +159,9 @@ func (q *Queue) begin() int64 {
 	return q.tailFrom
 }
 
-// flush puts the entries on the shelf that are not there yet. It must not run twice at a time.
-func (q *Queue) flush() error {
+// flush puts the entries on the shelf that are not there yet, and leaves keep to 2*keep flushed ones in memory. It must not run
+// twice at a time.
+func (q *Queue) flush(keep int64) error {
 	q.mu.Lock()
 	from := q.flushed
 	b := q.tail[(from-q.tailFrom)*layout.UnitSize:]
@@ -182,8 +188,12 @@ func (q *Queue) flush() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.flushed = from + int64(len(b)/layout.UnitSize)
-	if old := q.flushed - q.tailFrom - keepUnits; old > keepUnits {
-		q.tail = q.tail[:copy(q.tail, q.tail[old*layout.UnitSize:])]
+	if old := q.flushed - q.tailFrom - keep; old > keep {
+		rest := q.tail[old*layout.UnitSize:]
+		if keep < keepUnits && cap(q.tail) > 4*len(rest) { // what many queues had room for before counts, too
+			q.tail = make([]byte, 0, 2*len(rest))
+		}
+		q.tail = append(q.tail[:0], rest...)
 		q.tailFrom += old
 	}
 	return nil

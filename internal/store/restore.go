@@ -94,7 +94,7 @@ func (s *Store) restoreEntry(q *Queue, m *record.Message, off int64) error {
 	if q.next-q.flushed < maxRestored {
 		return nil
 	}
-	if err := q.flush(); full(err) {
+	if err := q.flush(keepUnits); full(err) {
 		return nil // flushRestored looks after it
 	} else if err != nil {
 		return fmt.Errorf("store: %w", err)
@@ -182,7 +182,7 @@ func (s *Store) flushRestored() error {
 	dirty := s.dirty
 	s.dirty = nil
 	for _, q := range dirty {
-		err := q.flush()
+		err := q.flush(keepUnits)
 		if full(err) {
 			s.dirty = append(s.dirty, q)
 			continue

@@ -325,7 +325,7 @@ func (s *Store) shareQueues() error {
 			}
 			q.shelf = c
 		}
-		if err := q.flush(); err != nil {
+		if err := q.flush(keepUnits); err != nil {
 			return err
 		}
 		q.cool()
