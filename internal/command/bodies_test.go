@@ -236,3 +236,14 @@ func TestQueues(t *testing.T) {
 		t.Errorf("%s, %v", text, err)
 	}
 }
+
+// The names are those of Java's list.
+func TestVersionName(t *testing.T) {
+	for v, want := range map[int32]string{17: "V3_0_1", 36: "V3_0_11_SNAPSHOT", V3_0_11: "V3_0_11", 45: "V3_0_15", 47: "V3_1_0", 67: "V3_2_0", 85: "V3_2_9",
+		87: "V3_3_1", 103: "V3_3_9", 105: "V3_4_1", V3_4_9: "V3_4_9", 195: "V3_9_1", 211: "V3_9_9", 213: "V4_0_0", V4_9_4: "V4_9_4", V5_0_0: "V5_0_0",
+		V5_3_1: "V5_3_1", V5_5_0: "V5_5_0", 611: "V5_9_9", 612: "HIGHER_VERSION", 1 << 30: "HIGHER_VERSION", -5: "V3_0_0"} {
+		if got := VersionName(v); got != want {
+			t.Errorf("%d: %s, want %s", v, got, want)
+		}
+	}
+}
