@@ -32,6 +32,7 @@ var layout = []struct {
 	{"internal/record", "root"},
 	{"internal/layout", "internal/record"},
 	{"internal/segment", ""},
+	{"internal/metrics", ""},
 	{"internal/txn", "root internal/record"},
 	{"internal/command", "root internal/fastjson"},
 	{"internal/static", "root internal/command"},
@@ -48,7 +49,7 @@ var layout = []struct {
 
 	// Servers, blind to one another.
 	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/wire"},
-	{"internal/broker", "root internal/assign internal/command internal/compact internal/conf internal/fastjson internal/filter internal/layout internal/record internal/static internal/store internal/timer internal/txn internal/wire"},
+	{"internal/broker", "root internal/assign internal/command internal/compact internal/conf internal/fastjson internal/filter internal/layout internal/metrics internal/record internal/static internal/store internal/timer internal/txn internal/wire"},
 
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},
