@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/metrics"
 	"github.com/skuamq/skua/internal/store"
 	"github.com/skuamq/skua/internal/wire"
 )
@@ -39,6 +40,7 @@ type Broker struct {
 	addr    string         // what clients are told, "host:port"
 
 	main, fast   server
+	exporter     *metrics.Exporter // nil if metrics are not shown
 	nameServers  *wire.Pool
 	registration registration
 	admin        sideline // changes and reports
@@ -102,6 +104,7 @@ func New(o Options, log *slog.Logger) (*Broker, error) {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
 	b := &Broker{log: log, started: time.Now(), opened: make(chan struct{})}
+	b.stats = newStats(b.started)
 	b.running, b.cancel = context.WithCancel(context.Background())
 	b.stop = b.running.Done()
 	b.registration = registration{soon: make(chan struct{}, 1), once: make(chan struct{}), states: map[string]string{}}
@@ -109,8 +112,13 @@ func New(o Options, log *slog.Logger) (*Broker, error) {
 	if err := b.bind(&o); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)
 	}
-	if err := b.open(&o); err != nil {
+	err := b.openMetrics(&o)
+	if err == nil {
+		err = b.open(&o)
+	}
+	if err != nil {
 		err = errors.Join(err, b.main.listener.Close(), b.fast.listener.Close())
+		b.exporter.Shutdown(context.Background())
 		if b.store != nil {
 			err = errors.Join(err, b.store.Close())
 		}
@@ -130,7 +138,6 @@ func (b *Broker) open(o *Options) (err error) {
 	if err != nil {
 		return err
 	}
-	b.stats = newStats(b.started)
 	b.stats.lightTogether = o.EnableLmq && !o.EnableLmqStats
 	b.clients = newClients()
 	b.polls = newPolls(int(o.MaxHeldPulls), b.arrivedMatching)
@@ -291,6 +298,9 @@ func (b *Broker) Addr() string { return b.main.listener.Addr().String() }
 // Advertised is the address that clients are told, "host:port".
 func (b *Broker) Advertised() string { return b.addr }
 
+// MetricsAddr is where the broker shows its metrics, "host:port"; "" if it does not.
+func (b *Broker) MetricsAddr() string { return b.exporter.Addr() }
+
 // Name is the broker's name.
 func (b *Broker) Name() string { return b.options.Load().BrokerName }
 
@@ -329,6 +339,9 @@ func (b *Broker) start(failed chan<- error) {
 				failed <- fmt.Errorf("broker: %s: %w", s.listener.Addr(), err)
 			}
 		})
+	}
+	if b.exporter != nil {
+		b.wait.Go(b.serveMetrics)
 	}
 	o := b.options.Load()
 	b.wait.Go(func() { b.schedule.run(b.stop) })
@@ -394,6 +407,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	if errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled) {
 		err = nil // requests were cut off, as asked
 	}
+	b.exporter.Shutdown(ctx)
 	b.main.listener.Close() // for a broker that never served
 	b.fast.listener.Close()
 	b.cold.close()

@@ -88,6 +88,13 @@ func (gs *groups) lookup(name string) *group {
 	return gs.table[name]
 }
 
+// number is the number of groups.
+func (gs *groups) number() int {
+	gs.mu.RLock()
+	defer gs.mu.RUnlock()
+	return len(gs.table)
+}
+
 // all returns the groups, what is forbidden to them, and the version of the table. The maps belong to the caller.
 func (gs *groups) all() command.GroupConfigWrapper {
 	gs.mu.RLock()

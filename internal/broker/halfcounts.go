@@ -2,6 +2,8 @@ package broker
 
 import (
 	"log/slog"
+	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -69,6 +71,24 @@ func (c *halfCounts) of(topic []byte) *halfCount {
 		c.topics[string(topic)] = n
 	}
 	return n
+}
+
+// topicHalves is how many half messages of a topic wait.
+type topicHalves struct {
+	topic   string
+	waiting int64
+}
+
+// all returns the counts, sorted by topic.
+func (c *halfCounts) all() []topicHalves {
+	c.mu.RLock()
+	list := make([]topicHalves, 0, len(c.topics))
+	for topic, n := range c.topics {
+		list = append(list, topicHalves{topic, n.waiting.Load()})
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(list, func(a, b topicHalves) int { return strings.Compare(a.topic, b.topic) })
+	return list
 }
 
 // add counts half messages that came, or went if n is below 0.

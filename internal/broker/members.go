@@ -1,6 +1,7 @@
 package broker
 
 import (
+	"cmp"
 	"maps"
 	"net/netip"
 	"slices"
@@ -209,4 +210,60 @@ func (c *clients) groupsOf(topic string) []string {
 	}
 	slices.Sort(groups)
 	return groups
+}
+
+// crowd is how many clients of a kind there are.
+type crowd struct {
+	group    string // of consumers only
+	kind     command.ConsumeType
+	language command.Language
+	version  int32
+	clients  int
+}
+
+// census counts producers, once for each of their groups, and consumers, by language, version and group.
+func (c *clients) census() (producers, consumers []crowd) {
+	c.mu.RLock()
+	producing, consuming := map[crowd]int{}, map[crowd]int{}
+	for _, m := range c.members {
+		producing[crowd{language: m.language, version: m.version}] += len(m.producers)
+	}
+	for _, g := range c.consumers {
+		kind := g.view.Load().kind
+		for _, m := range g.members {
+			consuming[crowd{group: g.name, kind: kind, language: m.language, version: m.version}]++
+		}
+	}
+	c.mu.RUnlock()
+	return listed(producing), listed(consuming)
+}
+
+// listed are the counts of crowds that have anybody, sorted.
+func listed(counts map[crowd]int) []crowd {
+	all := make([]crowd, 0, len(counts))
+	for c, n := range counts {
+		if c.clients = n; n > 0 {
+			all = append(all, c)
+		}
+	}
+	slices.SortFunc(all, func(a, b crowd) int {
+		return cmp.Or(strings.Compare(a.group, b.group), cmp.Compare(a.language, b.language), cmp.Compare(a.version, b.version))
+	})
+	return all
+}
+
+// subscribed are the topics that groups with members subscribe to, sorted by group.
+func (c *clients) subscribed() []groupKey {
+	c.mu.RLock()
+	var all []groupKey
+	for name, g := range c.consumers {
+		for topic := range g.view.Load().topics {
+			all = append(all, groupKey{topic, name})
+		}
+	}
+	c.mu.RUnlock()
+	slices.SortFunc(all, func(a, b groupKey) int {
+		return cmp.Or(strings.Compare(a.group, b.group), strings.Compare(a.topic, b.topic))
+	})
+	return all
 }

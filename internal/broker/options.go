@@ -233,6 +233,7 @@ type Options struct {
 	TimerOptions
 	LightOptions
 	CompactionOptions
+	MetricsOptions
 
 	// Most entries of one answer of GET_ALL_TOPIC_CONFIG and GET_ALL_SUBSCRIPTIONGROUP_CONFIG to callers that page.
 	SplitMetadataSize int32 `key:"splitMetadataSize" default:"2000" min:"1" live:"true"`
@@ -302,6 +303,9 @@ func (o *Options) Check() error {
 		return conf.Misfit(o, "messageDelayLevel", "1 to %d whole numbers with a unit s, m, h or d, such as 1s 10m: %v", maxDelayLevels, err)
 	}
 	if err := o.checkTimer(); err != nil {
+		return err
+	}
+	if err := o.checkMetrics(); err != nil {
 		return err
 	}
 	return o.KeepOptions.check(int64(o.MappedFileSizeCommitLog))

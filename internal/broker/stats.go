@@ -2,7 +2,10 @@ package broker
 
 import (
 	"bytes"
+	"cmp"
+	"slices"
 	"strconv"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,7 +44,7 @@ type groupStats struct {
 	deadLetter counter // messages given up
 }
 
-// groupKey names a groupStats.
+// groupKey is a group on a topic.
 type groupKey struct{ topic, group string }
 
 // stats counts what the broker does. Counting neither allocates nor waits: hot paths keep the pointer to a topicStats
@@ -335,4 +338,44 @@ func (s *stats) due(now time.Time) sampling {
 	}
 	s.sampled = now
 	return what
+}
+
+// countedTopic is a topic of which something was counted.
+type countedTopic struct {
+	name  string
+	stats *topicStats
+}
+
+// countedTopics are the topics to which something was put, sorted.
+func (s *stats) countedTopics() []countedTopic {
+	s.mu.RLock()
+	var all []countedTopic
+	for name, t := range s.topics {
+		if t.put.times.Load() > 0 {
+			all = append(all, countedTopic{name, t})
+		}
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(all, func(a, b countedTopic) int { return strings.Compare(a.name, b.name) })
+	return all
+}
+
+// countedGroup is a group on a topic of which something was counted.
+type countedGroup struct {
+	groupKey
+	stats *groupStats
+}
+
+// countedGroups are the groups that are counted, sorted.
+func (s *stats) countedGroups() []countedGroup {
+	s.mu.RLock()
+	all := make([]countedGroup, 0, len(s.groups))
+	for key, g := range s.groups {
+		all = append(all, countedGroup{key, g})
+	}
+	s.mu.RUnlock()
+	slices.SortFunc(all, func(a, b countedGroup) int {
+		return cmp.Or(strings.Compare(a.topic, b.topic), strings.Compare(a.group, b.group))
+	})
+	return all
 }

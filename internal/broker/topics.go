@@ -191,6 +191,13 @@ func (ts *topics) names() []string {
 	return slices.Sorted(maps.Keys(ts.table))
 }
 
+// number is the number of topics.
+func (ts *topics) number() int {
+	ts.mu.RLock()
+	defer ts.mu.RUnlock()
+	return len(ts.table)
+}
+
 // all returns the topics and the version of the table.
 func (ts *topics) all() (map[string]command.TopicConfig, command.DataVersion) {
 	ts.mu.RLock()

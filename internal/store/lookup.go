@@ -114,6 +114,26 @@ func (s *Store) IndexBehind() int64 {
 	return max(int64(s.Max())-s.index.position(), 0)
 }
 
+// Sizes are parts of the log, bytes.
+type Sizes struct {
+	Log       int64 // that its files take, with the space that is reserved
+	Unflushed int64 // that are not on disk yet
+	Staged    int64 // that are not in files yet
+	Ring      int64 // that can be staged; 0 while there is no space for the ring
+}
+
+// Sizes returns the sizes as of now.
+func (s *Store) Sizes() Sizes {
+	l := s.log
+	durable, drained := l.durable.Load(), l.drained.Load() // before the end, which they do not overtake
+	end := l.end.Load()
+	sizes := Sizes{Log: l.reserved.Load() - int64(s.Min()), Unflushed: end - durable, Staged: end - drained}
+	if ring := l.ring.Load(); ring != nil {
+		sizes.Ring = ring.size
+	}
+	return sizes
+}
+
 // Stats counts what was appended since Open.
 type Stats struct {
 	Messages, Bytes int64
