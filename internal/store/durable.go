@@ -49,6 +49,7 @@ func (s *Store) publish(durable int64) {
 			s.o.Arrived(Arrival{Queue: e.queue, Offset: e.offset, TagsCode: e.tags})
 		}
 	}
+	s.published.Store(durable)
 	s.waiters.finish(durable, nil)
 	if s.o.SyncFlush {
 		s.index.wake() // it was woken by the append, and could not see the message yet
@@ -75,16 +76,16 @@ type waiterList struct {
 	settled func()   // Options.Settled
 }
 
-// WhenDurable calls done once: with nil when everything before end is on disk, with ErrFlushTimeout when wait has
-// passed, or with the error that stopped the store. It does not block; done must not either. In asynchronous flush it
-// calls done before it returns. In SyncFlush, Options.Settled is called after a run of such calls.
+// WhenDurable calls done once: with nil when everything before end is on disk and readers see it, with ErrFlushTimeout when
+// wait has passed, or with the error that stopped the store. It does not block; done must not either. In asynchronous flush
+// it calls done before it returns. In SyncFlush, Options.Settled is called after a run of such calls.
 func (s *Store) WhenDurable(end skua.LogOffset, wait time.Duration, done func(error)) {
 	l := s.log
 	if !s.o.SyncFlush {
 		done(nil)
 		return
 	}
-	if int64(end) <= l.durable.Load() {
+	if int64(end) <= s.published.Load() {
 		done(nil)
 		s.waiters.settled()
 		return
@@ -98,8 +99,8 @@ func (s *Store) WhenDurable(end skua.LogOffset, wait time.Duration, done func(er
 		w.armLocked(deadline)
 	}
 	w.mu.Unlock()
-	if int64(end) <= l.durable.Load() {
-		w.finish(l.durable.Load(), nil) // it became durable before the waiter was in the list
+	if published := s.published.Load(); int64(end) <= published {
+		w.finish(published, nil) // that was before the waiter was in the list
 	}
 	if r := l.ioFail.Load(); r != nil {
 		w.finish(l.durable.Load(), r)

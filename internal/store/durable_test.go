@@ -43,6 +43,34 @@ func TestArrivals(t *testing.T) {
 	}
 }
 
+// Who waits until all is on disk finds all of it in the queues then.
+func TestDurableIsVisible(t *testing.T) {
+	var s *Store
+	var ends [2]skua.LogOffset
+	known, told := make(chan struct{}), make(chan [2]skua.QueueOffset, 1)
+	o := small(t.TempDir())
+	o.SyncFlush = true
+	o.Faults.Sync = func(string) error { <-known; return nil } // so that one sync makes both durable
+	o.Arrived = func(a Arrival) {
+		if a.Queue.ID() == 0 { // the other one is not visible yet
+			s.WhenDurable(ends[1], time.Minute, func(error) { told <- [2]skua.QueueOffset{s.Queue("T", 0).Max(), s.Queue("T", 1).Max()} })
+		}
+	}
+	s = open(t, o)
+	for id := range int32(len(ends)) {
+		r, err := s.Append(s.Queue("T", id), message("T", id, "x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		ends[id] = r.End
+	}
+	s.log.writer.ring()
+	close(known)
+	if got := <-told; got != [2]skua.QueueOffset{1, 1} {
+		t.Errorf("told that all is on disk when the queues end at %v", got)
+	}
+}
+
 func TestShorterWaitBehindALongerOne(t *testing.T) {
 	block := make(chan struct{})
 	o := small(t.TempDir())

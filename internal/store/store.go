@@ -37,8 +37,9 @@ type Store struct {
 	dirty     []*Queue // queues with entries that are not in files; guarded by log.mu
 	pending   pendingList
 	waiters   waiterList
-	busy      bell // rung when anything was appended
-	readers   bell // rung when somebody reads the files of the log
+	busy      bell         // rung when anything was appended
+	published atomic.Int64 // in SyncFlush readers see what is before it; 0 until the first sync
+	readers   bell         // rung when somebody reads the files of the log
 
 	extended bool // queues that are found may have extensions
 	killed   bool // see Killed
