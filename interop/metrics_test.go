@@ -28,16 +28,17 @@ var notMeasured = []string{
 func measured(t *testing.T, side cluster.Side, want string) map[string]*dto.MetricFamily {
 	port := cluster.FreePort()
 	names, broker := private(t, side, side, "metricsExporterType=PROM", fmt.Sprintf("metricsPromExporterPort=%d", port), "metricsLabel=rack:r1,zone:z2",
-		"timerWheelEnable=true", "autoCreateTopicEnable=true")
+		"timerWheelEnable=true", "autoCreateTopicEnable=true", "transactionTimeOut=600000")
 	name := topic(t, names, broker, "Measured", 1)
 	p := javaProgram(t, names, "Measured", nil, name, "MeasuredGroup")
 	if err := p.WaitFor(within(t), "READY"); err != nil {
 		t.Fatal(err)
 	}
 	var shown map[string]*dto.MetricFamily
-	eventually(t, time.Minute, want, func() bool {
+	eventually(t, time.Minute, want+", and all offsets are committed", func() bool {
 		shown = look(t, port)
-		return shown[want] != nil
+		lag, known := labelled(shown["rocketmq_consumer_lag_messages"], "topic", "consumer_group")[name+" MeasuredGroup"]
+		return shown[want] != nil && known && lag == 0
 	})
 	return shown
 }

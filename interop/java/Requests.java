@@ -1,5 +1,6 @@
 import java.nio.charset.StandardCharsets;
 import java.util.concurrent.CountDownLatch;
+import java.util.concurrent.atomic.AtomicBoolean;
 import org.apache.rocketmq.client.consumer.DefaultMQPushConsumer;
 import org.apache.rocketmq.client.consumer.listener.ConsumeConcurrentlyStatus;
 import org.apache.rocketmq.client.consumer.listener.MessageListenerConcurrently;
@@ -33,8 +34,11 @@ public class Requests {
                 left.countDown();
                 continue;
             }
+            AtomicBoolean told = new AtomicBoolean(); // the client may tell of a reply when the request is sent, and again when it comes
             p.request(m, new RequestCallback() {
-                public void onSuccess(Message reply) { print(reply); left.countDown(); }
+                public void onSuccess(Message reply) {
+                    if (reply != null && told.compareAndSet(false, true)) { print(reply); left.countDown(); }
+                }
                 public void onException(Throwable e) { System.out.println("failed: " + e); left.countDown(); }
             }, 20_000);
         }
