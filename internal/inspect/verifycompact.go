@@ -10,21 +10,17 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"strconv"
 
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 )
 
-// compacted is a queue of a topic with cleanup.policy=COMPACTION: its files of records and of entries come in pairs of one
-// name, see package compact.
+// compacted is a queue of a topic with cleanup.policy=COMPACTION: its files of records, in dir, and of entries come in pairs of
+// one name, see package compact.
 type compacted struct {
-	topic       string
-	id          int32
-	logs, units string // directories
+	*queue
+	units string // directory
 }
-
-func (q *compacted) name() string { return fmt.Sprintf("%s/%d", q.topic, q.id) }
 
 // compactCure is what helps against damage in these files.
 const compactCure = "; move both directories of the queue away: what the commit log still has is copied again"
@@ -41,52 +37,21 @@ func (v *verifier) readCompacted(ctx context.Context) error {
 
 // compacted lists the compacted queues, and how many bytes their files of records have.
 func (d *Dir) compacted() (qs []compacted, total int64, err error) {
-	dir := filepath.Join(d.Path, layout.CompactionDir)
-	topics, err := entriesOf(filepath.Join(dir, layout.CompactionLogDir))
-	if err != nil {
-		return nil, 0, err
-	}
-	for _, topic := range topics {
-		ids, err := entriesOf(filepath.Join(dir, layout.CompactionLogDir, topic))
-		if err != nil {
-			return nil, 0, err
+	err = d.listQueues(filepath.Join(layout.CompactionDir, layout.CompactionLogDir), func(q *queue) error {
+		c, err := findChain(0, q.dir)
+		for _, f := range c.files {
+			total += f.size
 		}
-		for _, name := range ids {
-			id, err := strconv.ParseInt(name, 10, 32)
-			if err != nil {
-				continue
-			}
-			q := compacted{topic, int32(id), filepath.Join(dir, layout.CompactionLogDir, topic, name), filepath.Join(dir, layout.CompactionUnitDir, topic, name)}
-			c, err := findChain(0, q.logs)
-			if err != nil {
-				return nil, 0, err
-			}
-			for _, f := range c.files {
-				total += f.size
-			}
-			qs = append(qs, q)
-		}
-	}
-	return qs, total, nil
-}
-
-// entriesOf are the names in a directory, none if it is missing.
-func entriesOf(dir string) ([]string, error) {
-	entries, err := os.ReadDir(dir)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
-	}
-	var names []string
-	for _, e := range entries {
-		names = append(names, e.Name())
-	}
-	return names, nil
+		qs = append(qs, compacted{q, filepath.Join(d.Path, layout.CompactionDir, layout.CompactionUnitDir, q.topic, filepath.Base(q.dir))})
+		return err
+	})
+	return qs, total, err
 }
 
 // readCompactedQueue checks the files of a queue. A running broker may replace them meanwhile; then they are read again.
 func (v *verifier) readCompactedQueue(r *bufio.Reader, q compacted) error {
 	for try := 0; ; try++ {
-		logs, err := findChain(0, q.logs)
+		logs, err := findChain(0, q.dir)
 		if err != nil {
 			return err
 		}
@@ -98,7 +63,7 @@ func (v *verifier) readCompactedQueue(r *bufio.Reader, q compacted) error {
 		if err := c.run(); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		} else if v.d.Running && try < 5 && (err != nil || len(c.found) > 0) {
-			again, err := findChain(0, q.logs)
+			again, err := findChain(0, q.dir)
 			if err != nil {
 				return err
 			}
