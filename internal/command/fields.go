@@ -75,19 +75,15 @@ func (f Field) integer(bits int, want string) (int64, error) {
 	if neg {
 		limit++
 	}
+	most := limit / 10 // of what one more digit may follow
 	var n uint64
-	short := b[:min(len(b), bits/4+1)] // 9 digits of 32 bits, and 17 of 64, do not overflow, which takes a division to see
-	for _, c := range short {
-		if c < '0' || c > '9' {
+	for _, c := range b {
+		if c < '0' || c > '9' || n > most {
 			return 0, &FieldError{string(f.Key), string(f.Value), want}
 		}
-		n = n*10 + uint64(c-'0')
-	}
-	for _, c := range b[len(short):] {
-		if c < '0' || c > '9' || n > (limit-uint64(c-'0'))/10 {
+		if n = n*10 + uint64(c-'0'); n > limit {
 			return 0, &FieldError{string(f.Key), string(f.Value), want}
 		}
-		n = n*10 + uint64(c-'0')
 	}
 	if len(b) == 0 {
 		return 0, &FieldError{string(f.Key), string(f.Value), want}
