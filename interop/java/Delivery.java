@@ -50,6 +50,7 @@ public class Delivery {
         p.setNamesrvAddr(names);
         p.setInstanceName("p" + instances.incrementAndGet());
         p.setSendMsgTimeout(10_000);
+        p.setMqClientApiTimeout(10_000); // of its first request, by a JVM that is still loading classes on a busy machine
         p.start();
         return p;
     }

@@ -47,6 +47,7 @@ public class Scenarios {
             DefaultMQProducer p = new DefaultMQProducer(topic + "-producer");
             p.setInstanceName(topic + clients.incrementAndGet());
             p.setSendMsgTimeout(20000);
+            p.setMqClientApiTimeout(20000); // of its first request, by a JVM that is still loading classes on a busy machine
             p.start();
             return p;
         }
@@ -144,6 +145,7 @@ public class Scenarios {
         TransactionMQProducer p = new TransactionMQProducer(s.topic + "-transactions", List.of(s.topic));
         p.setInstanceName(s.topic + "-transactions");
         p.setSendMsgTimeout(20000);
+        p.setMqClientApiTimeout(20000); // of its first request, by a JVM that is still loading classes on a busy machine
         p.setTransactionListener(new TransactionListener() {
             public LocalTransactionState executeLocalTransaction(Message m, Object kind) {
                 return kind.equals("commit") ? LocalTransactionState.COMMIT_MESSAGE

@@ -22,6 +22,7 @@ public class Transactions {
         ConcurrentHashMap<String, AtomicInteger> asked = new ConcurrentHashMap<>();
         TransactionMQProducer p = new TransactionMQProducer(args[0], List.of(args[1])); // known to the brokers of the topic from the start
         p.setSendMsgTimeout(20000);
+        p.setMqClientApiTimeout(20000); // of its first request, by a JVM that is still loading classes on a busy machine
         p.setTransactionListener(new TransactionListener() {
             public LocalTransactionState executeLocalTransaction(Message m, Object kind) {
                 return kind.toString().contains("-") ? LocalTransactionState.UNKNOW : last(kind.toString());
