@@ -35,6 +35,7 @@ var layout = []struct {
 	{"internal/metrics", ""},
 	{"internal/txn", "root internal/record"},
 	{"internal/command", "root internal/fastjson"},
+	{"internal/jsonfile", "internal/command internal/fastjson"},
 	{"internal/static", "root internal/command"},
 	{"internal/wire", "root internal/command"},
 
@@ -48,8 +49,8 @@ var layout = []struct {
 	{"internal/bench", "root client internal/command internal/record internal/wire"},
 
 	// Servers, blind to one another.
-	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/wire"},
-	{"internal/broker", "root internal/assign internal/command internal/compact internal/conf internal/fastjson internal/filter internal/layout internal/metrics internal/record internal/static internal/store internal/timer internal/txn internal/wire"},
+	{"internal/nameserver", "root internal/command internal/conf internal/fastjson internal/jsonfile internal/wire"},
+	{"internal/broker", "root internal/assign internal/command internal/compact internal/conf internal/fastjson internal/filter internal/jsonfile internal/layout internal/metrics internal/record internal/static internal/store internal/timer internal/txn internal/wire"},
 
 	// What puts it together.
 	{"internal/conf/reference", "internal/conf"},

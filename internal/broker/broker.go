@@ -23,6 +23,7 @@ import (
 	"time"
 
 	"github.com/skuamq/skua"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/metrics"
 	"github.com/skuamq/skua/internal/store"
 	"github.com/skuamq/skua/internal/wire"
@@ -234,8 +235,8 @@ func (b *Broker) endOf(topic string, queue int32) skua.QueueOffset {
 }
 
 // savedIn is where what is in a config file is saved: there, and in a journal of the store's own folder.
-func (b *Broker) savedIn(o *Options, file, journal string) savedIn {
-	return savedIn{path: b.configPath(file), journal: filepath.Join(o.StorePathRootDir, "skua", journal), synced: o.store().SyncFlush}
+func (b *Broker) savedIn(o *Options, file, journal string) jsonfile.Place {
+	return jsonfile.Place{Path: b.configPath(file), Journal: filepath.Join(o.StorePathRootDir, "skua", journal), Synced: o.store().SyncFlush}
 }
 
 // configPath is the path of a file in the config directory.
@@ -351,10 +352,10 @@ func (b *Broker) start(failed chan<- error) {
 	}
 	b.wait.Go(func() { b.transactions.run(b.stop) })
 	b.wait.Go(func() { b.polls.run(b.stop) })
-	b.wait.Go(func() { b.topics.keep(b.stop) })
-	b.wait.Go(func() { b.topics.mappings.keep(b.stop) })
-	b.wait.Go(func() { b.groups.keep(b.stop) })
-	b.wait.Go(func() { b.groupFilters.keep(b.stop) })
+	b.wait.Go(func() { b.topics.saved.Keep(b.stop) })
+	b.wait.Go(func() { b.topics.mappings.saved.Keep(b.stop) })
+	b.wait.Go(func() { b.groups.saved.Keep(b.stop) })
+	b.wait.Go(func() { b.groupFilters.file.Keep(b.stop) })
 	b.wait.Go(b.keepRegistered)
 	b.every(time.Duration(o.FlushConsumerOffsetInterval)*time.Millisecond, func(time.Time) { b.saveOffsets() })
 	b.every(time.Duration(o.FlushDelayOffsetInterval)*time.Millisecond, func(time.Time) { b.flushSchedule() })
@@ -418,7 +419,7 @@ func (b *Broker) shutdown(ctx context.Context) error {
 	b.notices.crew.close()
 	err = errors.Join(err, b.nameServers.Close(), b.peers.pool.Close())
 	b.wait.Wait()
-	err = errors.Join(err, b.topics.fold(), b.topics.mappings.fold(), b.groups.fold(), b.groupFilters.fold(), b.offsets.flush(), b.closeSchedule(), b.locks.close(), b.transactions.close())
+	err = errors.Join(err, b.topics.saved.Fold(), b.topics.mappings.saved.Fold(), b.groups.saved.Fold(), b.groupFilters.file.Fold(), b.offsets.flush(), b.closeSchedule(), b.locks.close(), b.transactions.close())
 	if closed := b.store.Close(); closed != nil {
 		return errors.Join(err, closed)
 	}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/compact"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
@@ -73,7 +74,7 @@ func (b *Broker) openCompaction(o *Options, so *store.Options) error {
 		}
 	}
 	c.logs = compact.New(lo)
-	saved, err := readConfig[positions](c.path, b.log)
+	saved, err := jsonfile.Read[positions](c.path, b.log)
 	if err != nil {
 		return err
 	}
@@ -153,7 +154,7 @@ func (c *compaction) prepare() error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	return syncDir(filepath.Dir(dir))
+	return jsonfile.SyncDir(filepath.Dir(dir))
 }
 
 // compare removes what was copied of messages that the queue does not have, or has others instead of: the topic was deleted

@@ -5,6 +5,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // A position-checkpoint that can be read is written as what it was.
@@ -17,14 +19,14 @@ func FuzzPositions(f *testing.F) {
 		if err := os.WriteFile(path, b, 0o644); err != nil {
 			t.Fatal(err)
 		}
-		p, err := readJSON[positions](path)
+		p, err := jsonfile.ReadCurrent[positions](path)
 		if err != nil {
 			return
 		}
-		if err := writeConfig(path, p); err != nil {
+		if err := jsonfile.Write(path, p); err != nil {
 			t.Fatal(err)
 		}
-		again, err := readJSON[positions](path)
+		again, err := jsonfile.ReadCurrent[positions](path)
 		if err != nil || again.Empty != p.Empty || !maps.Equal(again.Offsets, p.Offsets) {
 			t.Errorf("%q becomes %+v, that becomes %+v, %v", b, p, again, err)
 		}

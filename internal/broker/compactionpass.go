@@ -10,6 +10,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/compact"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // position is up to which offset a queue was compacted, -1 if it was not.
@@ -37,7 +38,7 @@ func (c *compaction) savePosition(x *compacted, at skua.QueueOffset) error {
 	next := maps.Clone(c.positions.Offsets)
 	next[x.key] = int64(at)
 	c.positions = positions{Offsets: next}
-	return writeConfig(c.path, &c.positions)
+	return jsonfile.Write(c.path, &c.positions)
 }
 
 // passAll has superseded messages removed from all queues, of some at a time.

@@ -1,11 +1,7 @@
 package broker
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 	"sync"
 
@@ -56,7 +52,7 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		refuse(f, command.StatusInvalidParameter, "%v", err)
 		return
 	}
-	if err := persist(next.BrokerConfigPath, source.Pairs); err != nil {
+	if err := conf.Save(next.BrokerConfigPath, source.Pairs); err != nil {
 		refuse(f, command.StatusSystemError, "settings cannot be saved, nothing was changed: %v", err)
 		return
 	}
@@ -99,24 +95,4 @@ func change(o *Options, key, value string) (command.Status, error) {
 		return command.StatusInvalidParameter, err
 	}
 	return command.StatusSuccess, nil
-}
-
-// persist puts changed settings into the configuration file, so that they survive a restart. Without a file they last
-// until then.
-func persist(path string, pairs []conf.Pair) error {
-	if path == "" {
-		return nil
-	}
-	data, err := os.ReadFile(path)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	temporary := path + ".tmp"
-	if err := writeSynced(temporary, conf.Rewrite(data, pairs)); err != nil {
-		return err
-	}
-	if err := os.Rename(temporary, path); err != nil {
-		return err
-	}
-	return syncDir(filepath.Dir(path))
 }

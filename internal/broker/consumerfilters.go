@@ -8,6 +8,7 @@ import (
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/filter"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
 )
@@ -40,11 +41,13 @@ type groupFilter struct {
 // file has of the group does not hold any more. What replaced it may be forgotten: the group brings it again when it connects,
 // and it is born anew. So may be that a filter died, or that its version grew.
 type consumerFilters struct {
-	changeFile
+	file    *jsonfile.File
+	log     *slog.Logger
 	bloom   filter.Bloom
 	maxCost int
 	late    int64 // ms between showing and birth
 
+	change  sync.Mutex // held while a filter is changed
 	mu      sync.RWMutex
 	table   map[string]map[string]*groupFilter // by topic and group; guarded by mu, and for writers by change
 	count   int                                // of filters; guarded by change
@@ -60,21 +63,21 @@ type filterChange struct {
 }
 
 // openConsumerFilters reads the filters of a store. As nobody is connected yet, all of them are dead.
-func openConsumerFilters(at savedIn, o *Options, now time.Time, log *slog.Logger) (*consumerFilters, error) {
+func openConsumerFilters(at jsonfile.Place, o *Options, now time.Time, log *slog.Logger) (*consumerFilters, error) {
 	bloom, err := filter.NewBloom(int(o.MaxErrorRateOfBloomFilter), int(o.ExpectConsumerNumUseFilter))
 	if err != nil {
 		return nil, fmt.Errorf("maxErrorRateOfBloomFilter, expectConsumerNumUseFilter: %w", err)
 	}
-	file, changes, err := readChanged[command.ConsumerFilters, filterChange](at, log)
+	file, changes, err := jsonfile.ReadChanged[command.ConsumerFilters, filterChange](at, log)
 	if err != nil {
 		return nil, err
 	}
-	at.synced = true // the journal must not fall behind the messages
-	fs := &consumerFilters{bloom: bloom, maxCost: int(o.MaxFilterCost), late: o.OsPageCacheBusyTimeOutMills + 1000, table: map[string]map[string]*groupFilter{}}
-	fs.changeFile = at.file(log, func() any { return fs.saved(nil, nil) })
+	at.Synced = true // the journal must not fall behind the messages
+	fs := &consumerFilters{log: log, bloom: bloom, maxCost: int(o.MaxFilterCost), late: o.OsPageCacheBusyTimeOutMills + 1000, table: map[string]map[string]*groupFilter{}}
+	fs.file = jsonfile.NewFile(at, log, func() any { return fs.saved(nil, nil) })
 	left := len(changes)
-	if _, err := readJSON[command.ConsumerFilters](at.path); err != nil && file != nil {
-		log.Warn("the previous version of a config file may have filters that were replaced since: none is taken from it", "file", at.path)
+	if _, err := jsonfile.ReadCurrent[command.ConsumerFilters](at.Path); err != nil && file != nil {
+		log.Warn("the previous version of a config file may have filters that were replaced since: none is taken from it", "file", at.Path)
 		file, left = nil, left+1
 	}
 	if file != nil {
@@ -91,7 +94,7 @@ func openConsumerFilters(at savedIn, o *Options, now time.Time, log *slog.Logger
 			}
 		}
 	}
-	return fs, fs.replayed(left)
+	return fs, fs.file.Replayed(left)
 }
 
 // load takes a filter from the file. One that was made with other settings of the bit maps is left out, as in Java: its group
@@ -228,11 +231,10 @@ func (fs *consumerFilters) register(group string, s *command.SubscriptionData, n
 
 // put saves and shows a filter. change must be held.
 func (fs *consumerFilters) put(f *groupFilter) error {
-	err := fs.save(&filterChange{Group: f.Group, Topic: f.Topic}, func() any { return fs.saved(f, nil) })
+	err := fs.file.Save(&filterChange{Group: f.Group, Topic: f.Topic}, func() any { return fs.saved(f, nil) }, func() { fs.show(f) })
 	if err != nil {
 		return fmt.Errorf("filter of group %s for topic %s cannot be saved: %w", f.Group, f.Topic, err)
 	}
-	fs.show(f)
 	return nil
 }
 
@@ -267,15 +269,14 @@ func (fs *consumerFilters) sweep(now time.Time, span time.Duration, alive func(t
 			}
 		}
 	}
-	if len(old) == 0 && (!fs.changed || time.Since(fs.written) < fileShare*fs.cost) {
+	if len(old) == 0 && (!fs.changed || !fs.file.Idle()) {
 		return
 	}
-	if err := fs.write(fs.saved(nil, old)); err != nil {
-		fs.log.Warn("filters of consumer groups cannot be saved; trying again", "file", fs.path, "error", err)
+	if err := fs.file.Rewrite(func() any { return fs.saved(nil, old) }, func() { fs.forget(old) }); err != nil {
+		fs.log.Warn("filters of consumer groups cannot be saved; trying again", "file", fs.file.Path(), "error", err)
 		return
 	}
 	fs.changed = false
-	fs.forget(old)
 }
 
 // forget takes filters out of the table. change must be held.

@@ -13,12 +13,13 @@ import (
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/conf"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
 )
 
-func filtersIn(dir string) savedIn {
-	return savedIn{path: filepath.Join(dir, "config", "consumerFilter.json"), journal: filepath.Join(dir, "skua", "filters")}
+func filtersIn(dir string) jsonfile.Place {
+	return jsonfile.Place{Path: filepath.Join(dir, "config", "consumerFilter.json"), Journal: filepath.Join(dir, "skua", "filters")}
 }
 
 func openFilters(t *testing.T, dir string) *consumerFilters {
@@ -52,7 +53,7 @@ func TestKilledFiltersComeBackAsTheyWere(t *testing.T) {
 		topic, group := fmt.Sprint("T", rnd.IntN(3)), fmt.Sprint("G", rnd.IntN(3))
 		switch rnd.IntN(10) {
 		case 0:
-			if err := fs.fold(); err != nil {
+			if err := fs.file.Fold(); err != nil {
 				t.Fatal(err)
 			}
 		case 1:
@@ -68,10 +69,10 @@ func TestKilledFiltersComeBackAsTheyWere(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		if rnd.IntN(5) == 0 {
-			fs.cost = time.Hour // so that the next changes go into the journal
-		} else {
-			fs.cost = 0
+		if rnd.IntN(2) == 0 { // as after some time; else the next changes go into the journal
+			if err := fs.file.Rewrite(func() any { return fs.saved(nil, nil) }, func() {}); err != nil {
+				t.Fatal(err)
+			}
 		}
 		killed := t.TempDir()
 		if err := os.CopyFS(killed, os.DirFS(dir)); err != nil {
@@ -126,7 +127,6 @@ func TestFiltersAreBornLate(t *testing.T) {
 
 func TestFilterLimits(t *testing.T) {
 	fs := openFilters(t, t.TempDir())
-	fs.cost = time.Hour // the file is not written each time
 	long := "a = '" + strings.Repeat("x", 60<<10) + "'"
 	n := 0
 	for ; n < 1000; n++ {
@@ -136,7 +136,6 @@ func TestFilterLimits(t *testing.T) {
 			}
 			break
 		}
-		fs.journal.size, fs.written = 0, time.Now()
 	}
 	if n != maxGroupFilterText/len(long) || fs.count != n || fs.text != n*len(long) {
 		t.Errorf("%d filters, %d counted, %d bytes", n, fs.count, fs.text)
@@ -199,12 +198,11 @@ func TestDamagedFilterFile(t *testing.T) {
 		if err := fs.register("G", subscription("T", fmt.Sprint("a = ", version), version+1), time.UnixMilli(1), 1); err != nil {
 			t.Fatal(err)
 		}
-		fs.cost = 0
+		if err := fs.file.Rewrite(func() any { return fs.saved(nil, nil) }, func() {}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if err := fs.fold(); err != nil {
-		t.Fatal(err)
-	}
-	path := filtersIn(dir).path
+	path := filtersIn(dir).Path
 	if _, err := os.Stat(path + ".bak"); err != nil {
 		t.Fatal(err)
 	}

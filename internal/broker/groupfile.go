@@ -1,24 +1,22 @@
 package broker
 
 import (
-	"fmt"
-	"log/slog"
 	"maps"
-	"time"
 
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // groupChange is a change of the consumer groups: a line of their journal.
 type groupChange struct {
-	Version   command.DataVersion         `json:"version"` // after it
+	jsonfile.Versioned
 	Put       []command.GroupConfig       `json:"put"`
 	Drop      string                      `json:"drop"`
 	Forbidden map[string]map[string]int32 `json:"forbidden"` // all that is forbidden to the groups that it names
 }
 
-// apply makes the change. Only the two outer maps of t are changed in place.
-func (c *groupChange) apply(t *command.GroupConfigWrapper) {
+// Apply makes the change. Only the two outer maps of t are changed in place.
+func (c *groupChange) Apply(t *command.GroupConfigWrapper) {
 	for _, g := range c.Put {
 		t.Groups[g.Name] = g
 	}
@@ -33,7 +31,6 @@ func (c *groupChange) apply(t *command.GroupConfigWrapper) {
 			delete(t.Forbidden, group)
 		}
 	}
-	t.DataVersion = c.Version
 }
 
 // names yields the groups that the change is about.
@@ -53,70 +50,65 @@ func (c *groupChange) names(yield func(string) bool) {
 	}
 }
 
-// readGroups returns the groups that are saved, and how many changes were in the journal.
-func readGroups(at savedIn, log *slog.Logger) (saved command.GroupConfigWrapper, n int, err error) {
-	file, changes, err := readChanged[command.GroupConfigWrapper, groupChange](at, log)
-	if err != nil {
-		return saved, 0, err
-	}
-	if file != nil {
-		saved = *file
-	}
-	if saved.Groups == nil {
-		saved.Groups = map[string]command.GroupConfig{}
-	}
-	if saved.Forbidden == nil {
-		saved.Forbidden = map[string]map[string]int32{}
-	}
-	for name, c := range saved.Groups {
-		c.Name = name
-		saved.Groups[name] = c
-	}
-	for _, c := range changes {
-		if newer(c.Version, saved.DataVersion) {
-			c.apply(&saved)
-		}
-	}
-	return saved, len(changes), nil
+// savedGroups is what is in subscriptionGroup.json.
+var savedGroups = jsonfile.Kind[command.GroupConfigWrapper]{
+	What:    "consumer groups",
+	Version: func(t *command.GroupConfigWrapper) *command.DataVersion { return &t.DataVersion },
+	Loaded:  completeGroups,
+	Clone:   cloneGroups,
 }
 
-// copyOf is what is saved, for one who holds change or mu.
-func (gs *groups) copyOf() command.GroupConfigWrapper {
-	c := gs.saved
-	c.Groups, c.Forbidden = maps.Clone(c.Groups), maps.Clone(c.Forbidden)
-	return c
+// completeGroups adds the groups that every broker has.
+func completeGroups(t *command.GroupConfigWrapper) {
+	if t.Groups == nil {
+		t.Groups = map[string]command.GroupConfig{}
+	}
+	if t.Forbidden == nil {
+		t.Forbidden = map[string]map[string]int32{}
+	}
+	for name, c := range t.Groups {
+		c.Name = name
+		t.Groups[name] = c
+	}
+	for _, name := range startGroups {
+		if _, ok := t.Groups[name]; !ok {
+			t.Groups[name] = command.DefaultGroupConfig(name)
+		}
+	}
+}
+
+func cloneGroups(t command.GroupConfigWrapper) command.GroupConfigWrapper {
+	t.Groups, t.Forbidden = maps.Clone(t.Groups), maps.Clone(t.Forbidden)
+	return t
 }
 
 // update saves and shows the change that revise makes of what is saved, which it must leave as it is.
-func (gs *groups) update(revise func(saved *command.GroupConfigWrapper) (*groupChange, error)) error {
+func (gs *groups) update(revise func(saved *command.GroupConfigWrapper) (*groupChange, error)) (err error) {
 	gs.change.Lock()
 	defer gs.change.Unlock()
-	c, err := revise(&gs.saved)
+	var c *groupChange
+	gs.saved.Read(func(now *command.GroupConfigWrapper) { c, err = revise(now) })
 	if err != nil {
 		return err
 	}
-	c.Version = gs.saved.DataVersion.Next(time.Now().UnixMilli())
-	err = gs.save(c, func() any {
-		next := gs.copyOf()
-		c.apply(&next)
-		return &next
+	return gs.saved.Update(c, func(now *command.GroupConfigWrapper) {
+		gs.mu.Lock()
+		defer gs.mu.Unlock()
+		for name := range c.names {
+			gs.show(now, name)
+		}
 	})
-	if err != nil {
-		return fmt.Errorf("consumer groups cannot be saved: %w", err)
-	}
-	gs.mu.Lock()
-	defer gs.mu.Unlock()
-	c.apply(&gs.saved)
-	for name := range c.names {
-		gs.show(name)
-	}
-	return nil
 }
 
 // show makes the table agree with what is saved of a group.
-func (gs *groups) show(name string) {
-	if c, ok := gs.saved.Groups[name]; ok {
-		gs.table[name] = &group{c, []byte(name), gs.saved.Forbidden[name]}
+func (gs *groups) show(saved *command.GroupConfigWrapper, name string) {
+	if forbidden := saved.Forbidden[name]; len(forbidden) > 0 {
+		gs.forbidden[name] = forbidden
+	} else {
+		delete(gs.forbidden, name)
+	}
+	if c, ok := saved.Groups[name]; ok {
+		gs.table[name] = &group{c, []byte(name), gs.forbidden[name]}
 	} else {
 		delete(gs.table, name)
 	}

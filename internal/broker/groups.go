@@ -12,6 +12,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -38,33 +39,33 @@ func (g *group) mayRead(topic []byte) bool { return g.forbidden[string(topic)]&f
 // groups are the consumer groups of a broker, and subscriptionGroup.json. It is safe for concurrent use. As with topics,
 // what is shown is saved.
 type groups struct {
-	changeFile
+	saved *jsonfile.Table[command.GroupConfigWrapper]
 
 	light bool // groups whose names begin with %LMQ% exist; set once
 
-	mu    sync.RWMutex
-	table map[string]*group          // guarded by mu
-	saved command.GroupConfigWrapper // what is saved; guarded by changeFile.change and, for writers, mu, too
+	change sync.Mutex // held while a group is changed
+
+	mu        sync.RWMutex
+	table     map[string]*group           // guarded by mu
+	forbidden map[string]map[string]int32 // by name, of groups in the table and others; guarded by mu
 }
 
 // openGroups reads the groups of a store and adds those that every broker has.
-func openGroups(at savedIn, log *slog.Logger) (*groups, error) {
-	saved, changes, err := readGroups(at, log)
+func openGroups(at jsonfile.Place, log *slog.Logger) (*groups, error) {
+	saved, err := jsonfile.OpenTable[command.GroupConfigWrapper, groupChange](at, savedGroups, log)
 	if err != nil {
 		return nil, err
 	}
-	gs := &groups{saved: saved}
-	gs.changeFile = at.file(log, func() any { return &gs.saved })
-	for _, name := range startGroups {
-		if _, ok := gs.saved.Groups[name]; !ok {
-			gs.saved.Groups[name] = command.DefaultGroupConfig(name)
+	gs := &groups{saved: saved, table: map[string]*group{}, forbidden: map[string]map[string]int32{}}
+	saved.Read(func(now *command.GroupConfigWrapper) {
+		for name := range now.Groups {
+			gs.show(now, name)
 		}
-	}
-	gs.table = make(map[string]*group, len(gs.saved.Groups))
-	for name := range gs.saved.Groups {
-		gs.show(name)
-	}
-	return gs, gs.replayed(changes)
+		for name := range now.Forbidden {
+			gs.show(now, name)
+		}
+	})
+	return gs, nil
 }
 
 // get returns a group, nil if there is none. It does not allocate, but for one that exists by its name.
@@ -95,11 +96,11 @@ func (gs *groups) number() int {
 	return len(gs.table)
 }
 
-// all returns the groups, what is forbidden to them, and the version of the table. The maps belong to the caller.
-func (gs *groups) all() command.GroupConfigWrapper {
-	gs.mu.RLock()
-	defer gs.mu.RUnlock()
-	return gs.copyOf()
+// all returns the groups, what is forbidden to them, and the version of the table. The maps belong to the caller. It may block
+// while a group is saved.
+func (gs *groups) all() (all command.GroupConfigWrapper) {
+	gs.saved.Read(func(now *command.GroupConfigWrapper) { all = cloneGroups(*now) })
+	return all
 }
 
 // find returns the configuration of a group, which is created if that is allowed; nil if there is none. It blocks while

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // halfCounts counts the half messages of each topic that wait, for tools that read the file transactionMetrics. It is safe
@@ -32,7 +33,7 @@ type halfCount struct {
 // openHalfCounts reads the file, for its version and the topics in it. It need not exist, nor be whole.
 func openHalfCounts(path string, log *slog.Logger) *halfCounts {
 	c := &halfCounts{path: path, topics: map[string]*halfCount{}}
-	saved, err := readConfig[command.TransactionMetrics](path, log)
+	saved, err := jsonfile.Read[command.TransactionMetrics](path, log)
 	if err != nil {
 		log.Warn("numbers of half messages cannot be read and are begun anew", "error", err)
 	}
@@ -114,7 +115,7 @@ func (c *halfCounts) save() error {
 	c.mu.RUnlock()
 	data, err := fastjson.Marshal(next) // Java writes this one without line breaks
 	if err == nil {
-		err = replaceFile(c.path, data)
+		err = jsonfile.Replace(c.path, data)
 	}
 	if err != nil {
 		return err

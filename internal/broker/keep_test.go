@@ -13,6 +13,7 @@ import (
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/conf"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
 )
@@ -25,7 +26,7 @@ func TestReserveTimeOfATopic(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	ts, err := openTopics(savedIn{path: filepath.Join(t.TempDir(), "topics.json"), journal: filepath.Join(t.TempDir(), "topics")}, s, newStats(time.Now()), slog.New(slog.DiscardHandler))
+	ts, err := openTopics(jsonfile.Place{Path: filepath.Join(t.TempDir(), "topics.json"), Journal: filepath.Join(t.TempDir(), "topics")}, s, newStats(time.Now()), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

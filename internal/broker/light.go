@@ -43,7 +43,7 @@ func (ts *topics) lightTopic(name string) *topic {
 
 // lightGroup returns the group of a name that begins with %LMQ%.
 func (gs *groups) lightGroup(name string) *group {
-	return &group{command.DefaultGroupConfig(name), []byte(name), gs.saved.Forbidden[name]}
+	return &group{command.DefaultGroupConfig(name), []byte(name), gs.forbidden[name]}
 }
 
 // reserve sees to it that the topic, if it is that of a light queue, has its queue. It fails if there are too many.

@@ -4,12 +4,12 @@ import (
 	"fmt"
 	"log/slog"
 	"maps"
-	"os"
 	"slices"
 	"time"
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // lockFile remembers, across restarts of the broker, which client holds which queue lock. It is a journal (see there) in
@@ -22,7 +22,7 @@ import (
 // lives, when nobody relies on any; so no lock ends earlier than its holder expects, if the clock does not leap forward
 // while the broker is down.
 type lockFile struct {
-	journal journal
+	journal jsonfile.Journal
 	broker  string // name of this broker, which has all the queues
 	log     *slog.Logger
 	clock   func() time.Time // for what has to be compared with other runs
@@ -44,10 +44,10 @@ const smallLockFile = 256 << 10
 
 // openLocks returns the locks that a file holds, which need not exist. One that cannot be read is as good as none.
 func openLocks(path, broker string, log *slog.Logger, clock func() time.Time, now time.Time) *locks {
-	f := &lockFile{journal: journal{path: path}, broker: broker, log: log, clock: clock}
+	f := &lockFile{journal: jsonfile.NewJournal(path), broker: broker, log: log, clock: clock}
 	l := &locks{groups: map[string]map[skua.Queue]lock{}, file: f}
 	last := int64(0)
-	_, err := f.journal.read(func(line []byte) error {
+	_, err := f.journal.Read(func(line []byte) error {
 		var n lockNote
 		if err := fastjson.Unmarshal(line, &n); err != nil {
 			return err
@@ -98,14 +98,14 @@ func (f *lockFile) note(group, client string, queues []skua.Queue) {
 }
 
 // write appends the lines about locks of a client.
-func (f *lockFile) write(to *journal, group, client string, queues []skua.Queue) error {
+func (f *lockFile) write(to *jsonfile.Journal, group, client string, queues []skua.Queue) error {
 	byTopic := map[string][]int32{}
 	for _, q := range queues {
 		byTopic[q.Topic] = append(byTopic[q.Topic], q.ID)
 	}
 	for _, topic := range slices.Sorted(maps.Keys(byTopic)) {
 		n := lockNote{At: f.clock().UnixMilli(), Group: group, Client: client, Topic: topic, Queues: byTopic[topic]}
-		if err := to.append(&n, false); err != nil {
+		if err := to.Append(&n, false); err != nil {
 			return err
 		}
 	}
@@ -116,11 +116,11 @@ func (f *lockFile) write(to *journal, group, client string, queues []skua.Queue)
 // often than a lock lives.
 func (f *lockFile) tick(groups map[string]map[skua.Queue]lock) {
 	switch {
-	case f == nil || len(groups) == 0 && f.journal.size == 0 && !f.failing:
-	case f.failing || len(groups) == 0 || f.journal.size > max(smallLockFile, 2*f.made):
+	case f == nil || len(groups) == 0 && f.journal.Size() == 0 && !f.failing:
+	case f.failing || len(groups) == 0 || f.journal.Size() > max(smallLockFile, 2*f.made):
 		f.renew(groups)
 	default:
-		f.result(f.journal.append(&lockNote{At: f.clock().UnixMilli()}, false))
+		f.result(f.journal.Append(&lockNote{At: f.clock().UnixMilli()}, false))
 	}
 }
 
@@ -128,26 +128,25 @@ func (f *lockFile) tick(groups map[string]map[skua.Queue]lock) {
 func (f *lockFile) renew(groups map[string]map[skua.Queue]lock) {
 	if len(groups) == 0 {
 		f.made = 0
-		f.result(f.journal.drop())
+		f.result(f.journal.Drop())
 		return
 	}
-	next := journal{path: f.journal.path + ".tmp"}
+	next := jsonfile.NewJournal(f.journal.Path() + ".tmp")
 	err := f.writeAll(&next, groups)
 	if err == nil {
-		err = os.Rename(next.path, f.journal.path)
+		err = next.Move(f.journal.Path())
 	}
 	if err != nil {
-		next.close()
+		next.Close()
 		f.result(err)
 		return
 	}
-	f.journal.close()
-	next.path = f.journal.path
-	f.journal, f.made = next, next.size
+	f.journal.Close()
+	f.journal, f.made = next, next.Size()
 	f.result(nil)
 }
 
-func (f *lockFile) writeAll(to *journal, groups map[string]map[skua.Queue]lock) error {
+func (f *lockFile) writeAll(to *jsonfile.Journal, groups map[string]map[skua.Queue]lock) error {
 	for group, held := range groups {
 		byClient := map[string][]skua.Queue{}
 		for q, k := range held {
@@ -167,9 +166,9 @@ func (f *lockFile) result(err error) {
 	if failed := err != nil; failed != f.failing {
 		f.failing = failed
 		if failed {
-			f.log.Warn("locks of queues cannot be saved; trying again at intervals", "error", fmt.Errorf("%s: %w", f.journal.path, err))
+			f.log.Warn("locks of queues cannot be saved; trying again at intervals", "error", fmt.Errorf("%s: %w", f.journal.Path(), err))
 		} else {
-			f.log.Info("locks of queues are saved again", "file", f.journal.path)
+			f.log.Info("locks of queues are saved again", "file", f.journal.Path())
 		}
 	}
 }
@@ -179,5 +178,5 @@ func (l *locks) close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.file.tick(l.groups)
-	return l.file.journal.close()
+	return l.file.journal.Close()
 }

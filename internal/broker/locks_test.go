@@ -105,7 +105,7 @@ func TestLocksAgainstNaiveTwin(t *testing.T) {
 // lockFileAt is a table of locks kept in a file, at a time.
 func lockFileAt(t *testing.T, path string, log *slog.Logger, now time.Time) *locks {
 	l := openLocks(path, "b", log, func() time.Time { return now }, now)
-	t.Cleanup(func() { l.file.journal.close() })
+	t.Cleanup(func() { l.file.journal.Close() })
 	return l
 }
 
@@ -156,17 +156,17 @@ func TestLockFileIsMadeAnew(t *testing.T) {
 	for id := range int32(1000) {
 		many = append(many, queues(id)...)
 	}
-	for l.file.journal.size <= smallLockFile {
+	for l.file.journal.Size() <= smallLockFile {
 		l.acquire("G", "one", many, after(0))
 		l.releaseClient("G", "one")
 	}
 	l.acquire("G", "one", queues(5), after(0))
 	l.expire(after(0))
-	if l.file.journal.size > 1000 {
-		t.Errorf("the file has %d bytes for one lock", l.file.journal.size)
+	if l.file.journal.Size() > 1000 {
+		t.Errorf("the file has %d bytes for one lock", l.file.journal.Size())
 	}
 	// A file that cannot be written is no reason to refuse locks; it is told once, and caught up with.
-	l.file.journal.close()
+	l.file.journal.Close()
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}

@@ -207,7 +207,7 @@ func (m *lockModel) restart() {
 			m.t.Fatal(err)
 		}
 	} else {
-		m.locks.file.journal.file.Close() // as the kernel does
+		m.locks.file.journal.Close() // as the kernel does
 	}
 	m.locks = nil
 	down := time.Duration(m.rnd.IntN(20)) * time.Second

@@ -1,74 +1,79 @@
 package broker
 
 import (
-	"fmt"
 	"log/slog"
 	"maps"
 	"sync"
 	"time"
 
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/static"
 )
 
 // mappings are what the broker knows of the queues of static topics, and topicQueueMapping.json. Each topic has its own as
 // topic.mapping, where requests find it; this table saves them. It is safe for concurrent use.
 type mappings struct {
-	changeFile
-	mu    sync.RWMutex
-	table map[string]*static.Mapping // guarded by mu
-	saved command.TopicMappingTable  // what is saved; guarded by changeFile.change and, for writers, mu, too
+	saved *jsonfile.Table[command.TopicMappingTable]
+
+	mu          sync.RWMutex
+	table       map[string]*static.Mapping // guarded by mu
+	dataVersion command.DataVersion        // of the table; guarded by mu
 }
 
 // mappingChange is a change of the mappings: a line of their journal.
 type mappingChange struct {
-	Version command.DataVersion         `json:"version"` // after it
-	Put     *command.TopicMappingDetail `json:"put"`
-	Drop    string                      `json:"drop"`
+	jsonfile.Versioned
+	Put  *command.TopicMappingDetail `json:"put"`
+	Drop string                      `json:"drop"`
 }
 
-// apply makes the change.
-func (c *mappingChange) apply(t *command.TopicMappingTable) {
+// Apply makes the change.
+func (c *mappingChange) Apply(t *command.TopicMappingTable) {
 	if c.Put != nil {
 		t.Mappings[c.Put.Topic] = *c.Put
 	}
 	if c.Drop != "" {
 		delete(t.Mappings, c.Drop)
 	}
-	t.DataVersion = c.Version
+}
+
+// savedMappings is what is in topicQueueMapping.json.
+var savedMappings = jsonfile.Kind[command.TopicMappingTable]{
+	What:    "mappings of static topics",
+	Version: func(t *command.TopicMappingTable) *command.DataVersion { return &t.DataVersion },
+	Loaded: func(t *command.TopicMappingTable) {
+		if t.DataVersion == (command.DataVersion{}) {
+			t.DataVersion.Timestamp = time.Now().UnixMilli()
+		}
+		if t.Mappings == nil {
+			t.Mappings = map[string]command.TopicMappingDetail{}
+		}
+	},
+	Clone: func(t command.TopicMappingTable) command.TopicMappingTable {
+		t.Mappings = maps.Clone(t.Mappings)
+		return t
+	},
 }
 
 // openMappings reads the mappings of the broker of a name from the files, which need not exist.
-func openMappings(at savedIn, broker string, log *slog.Logger) (*mappings, error) {
-	file, changes, err := readChanged[command.TopicMappingTable, mappingChange](at, log)
+func openMappings(at jsonfile.Place, broker string, log *slog.Logger) (*mappings, error) {
+	saved, err := jsonfile.OpenTable[command.TopicMappingTable, mappingChange](at, savedMappings, log)
 	if err != nil {
 		return nil, err
 	}
-	ms := &mappings{table: map[string]*static.Mapping{}}
-	ms.changeFile = at.file(log, func() any { return &ms.saved })
-	ms.saved.DataVersion.Timestamp = time.Now().UnixMilli()
-	if file != nil {
-		ms.saved = *file
-	}
-	if ms.saved.Mappings == nil {
-		ms.saved.Mappings = map[string]command.TopicMappingDetail{}
-	}
-	for _, c := range changes {
-		if newer(c.Version, ms.saved.DataVersion) {
-			c.apply(&ms.saved)
+	ms := &mappings{saved: saved, table: map[string]*static.Mapping{}}
+	saved.Read(func(now *command.TopicMappingTable) {
+		ms.dataVersion = now.DataVersion
+		for name, d := range now.Mappings {
+			if d.Broker != broker {
+				log.Warn("mapping of a static topic in file is of another broker and left out", "file", at.Path, "topic", name, "of", d.Broker,
+					"cure", "give the broker its former name, or delete the topic")
+				continue
+			}
+			ms.table[name] = static.New(d)
 		}
-	}
-	if err := ms.replayed(len(changes)); err != nil {
-		return nil, err
-	}
-	for name, d := range ms.saved.Mappings {
-		if d.Broker != broker {
-			log.Warn("mapping of a static topic in file is of another broker and left out", "file", at.path, "topic", name, "of", d.Broker,
-				"cure", "give the broker its former name, or delete the topic")
-			continue
-		}
-		ms.table[name] = static.New(d)
-	}
+	})
 	return ms, nil
 }
 
@@ -84,7 +89,7 @@ func (ms *mappings) find(topic string) *static.Mapping {
 
 // put saves a mapping. It may block.
 func (ms *mappings) put(m *static.Mapping) error {
-	return ms.make(&mappingChange{Put: m.Detail()}, func() { ms.table[m.Detail().Topic] = m })
+	return ms.update(&mappingChange{Put: m.Detail()}, func() { ms.table[m.Detail().Topic] = m })
 }
 
 // drop forgets the mapping of a topic, if there is one. It may block.
@@ -92,28 +97,17 @@ func (ms *mappings) drop(topic string) error {
 	if ms.find(topic) == nil {
 		return nil
 	}
-	return ms.make(&mappingChange{Drop: topic}, func() { delete(ms.table, topic) })
+	return ms.update(&mappingChange{Drop: topic}, func() { delete(ms.table, topic) })
 }
 
-// make saves a change, and then shows it.
-func (ms *mappings) make(c *mappingChange, show func()) error {
-	ms.change.Lock()
-	defer ms.change.Unlock()
-	c.Version = ms.saved.DataVersion.Next(time.Now().UnixMilli())
-	err := ms.save(c, func() any {
-		next := ms.saved
-		next.Mappings = maps.Clone(next.Mappings)
-		c.apply(&next)
-		return &next
+// update saves a change, and then makes it in the table.
+func (ms *mappings) update(c *mappingChange, show func()) error {
+	return ms.saved.Update(c, func(now *command.TopicMappingTable) {
+		ms.mu.Lock()
+		defer ms.mu.Unlock()
+		ms.dataVersion = now.DataVersion
+		show()
 	})
-	if err != nil {
-		return fmt.Errorf("mappings of static topics cannot be saved: %w", err)
-	}
-	ms.mu.Lock()
-	defer ms.mu.Unlock()
-	c.apply(&ms.saved)
-	show()
-	return nil
 }
 
 // details returns the mappings of those topics that are static, and the version of the table.
@@ -126,7 +120,7 @@ func (ms *mappings) details(topics map[string]command.TopicConfig) (map[string]c
 			out[name] = *m.Detail()
 		}
 	}
-	return out, ms.saved.DataVersion
+	return out, ms.dataVersion
 }
 
 // infos returns what name servers are told of those topics that are static.

@@ -8,17 +8,24 @@ import (
 	"testing"
 
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/static"
 )
 
 func openMappingsIn(t testing.TB, dir string) *mappings {
 	t.Helper()
-	at := savedIn{path: filepath.Join(dir, "config", "topicQueueMapping.json"), journal: filepath.Join(dir, "skua", "mappings")}
+	at := jsonfile.Place{Path: filepath.Join(dir, "config", "topicQueueMapping.json"), Journal: filepath.Join(dir, "skua", "mappings")}
 	ms, err := openMappings(at, "broker-b", slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
 	return ms
+}
+
+// savedMappingsOf is what is in the file, and in the journal.
+func savedMappingsOf(ms *mappings) (saved *command.TopicMappingTable) {
+	ms.saved.Read(func(now *command.TopicMappingTable) { saved = now })
+	return saved
 }
 
 // led is a mapping of a queue that the broker leads since an epoch.
@@ -46,7 +53,8 @@ func TestMappingFileOfJava(t *testing.T) {
 	if m == nil || len(m.Led()) != 2 || m.Queue(1).At(10005).Physical(10005) != 5 {
 		t.Fatalf("read %+v", m)
 	}
-	if err := ms.write(&ms.saved); err != nil {
+	saved := savedMappingsOf(ms)
+	if err := ms.saved.Rewrite(func() any { return saved }, func() {}); err != nil {
 		t.Fatal(err)
 	}
 	if got, err := os.ReadFile(path); err != nil || !bytes.Equal(got, want) {
@@ -71,8 +79,8 @@ func TestMappingsOfAKilledBroker(t *testing.T) {
 	if err := ms.drop("U"); err != nil {
 		t.Fatal(err)
 	}
-	if ms.journal.size == 0 {
-		t.Fatal("nothing is in the journal")
+	if _, err := os.Stat(filepath.Join(dir, "skua", "mappings")); err != nil {
+		t.Fatal("nothing is in the journal: ", err)
 	}
 	again := openMappingsIn(t, dir)
 	if m := again.find("T"); m == nil || m.Detail().Epoch != 99 || len(m.Led()) != 1 {
@@ -81,8 +89,8 @@ func TestMappingsOfAKilledBroker(t *testing.T) {
 	if again.find("U") != nil {
 		t.Error("a mapping that was dropped is back")
 	}
-	if again.saved.DataVersion != ms.saved.DataVersion {
-		t.Errorf("version %+v, was %+v", again.saved.DataVersion, ms.saved.DataVersion)
+	if again.dataVersion != ms.dataVersion {
+		t.Errorf("version %+v, was %+v", again.dataVersion, ms.dataVersion)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "skua", "mappings")); !os.IsNotExist(err) {
 		t.Errorf("the journal is still there: %v", err)
@@ -96,12 +104,12 @@ func TestMappingOfAnotherBroker(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log bytes.Buffer
-	ms, err := openMappings(savedIn{path: filepath.Join(dir, "config", "topicQueueMapping.json"), journal: filepath.Join(dir, "skua", "mappings")}, "broker-c",
+	ms, err := openMappings(jsonfile.Place{Path: filepath.Join(dir, "config", "topicQueueMapping.json"), Journal: filepath.Join(dir, "skua", "mappings")}, "broker-c",
 		slog.New(slog.NewTextHandler(&log, nil)))
 	if err != nil || ms.find("T") != nil || !bytes.Contains(log.Bytes(), []byte("is of another broker")) {
 		t.Errorf("%v, %v, %s", ms.find("T"), err, &log)
 	}
-	if _, kept := ms.saved.Mappings["T"]; !kept {
+	if _, kept := savedMappingsOf(ms).Mappings["T"]; !kept {
 		t.Error("it is not kept in the file")
 	}
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // offsetFiles are the two files that consumer offsets can be in: consumerOffset.json or, with enableLmq,
@@ -34,7 +35,7 @@ func (f offsetFiles) pathFor(light bool) string {
 
 // read returns what is saved, nil if nothing is, and whether it was in the other file and is to be written to this one.
 func (f offsetFiles) read(log *slog.Logger) (saved *command.ConsumerOffsets, switched bool, err error) {
-	if saved, err = readConfig[command.ConsumerOffsets](f.path(), log); err != nil {
+	if saved, err = jsonfile.Read[command.ConsumerOffsets](f.path(), log); err != nil {
 		return nil, false, err
 	}
 	var light map[string]skua.QueueOffset
@@ -42,7 +43,7 @@ func (f offsetFiles) read(log *slog.Logger) (saved *command.ConsumerOffsets, swi
 		light = saved.Light
 	}
 	if f.otherCounts(saved != nil) {
-		other, err := readConfig[command.ConsumerOffsets](f.pathFor(!f.light), log)
+		other, err := jsonfile.Read[command.ConsumerOffsets](f.pathFor(!f.light), log)
 		if err != nil {
 			return nil, false, err
 		}

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // offsetKey names what a consumer group has read of a topic.
@@ -453,7 +454,7 @@ func (o *offsets) flush() error {
 		o.saving.file.DataVersion = o.saving.file.DataVersion.Next(time.Now().UnixMilli())
 	}
 	all := o.allLocked()
-	if err := writeConfig(o.path, &all); err != nil {
+	if err := jsonfile.Write(o.path, &all); err != nil {
 		o.changed(0)
 		return fmt.Errorf("consumer offsets cannot be saved: %w", err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/wire"
 )
 
@@ -26,7 +27,7 @@ type requestModes struct {
 
 // openRequestModes reads the modes of a store.
 func openRequestModes(path string, log *slog.Logger) (*requestModes, error) {
-	saved, err := readConfig[command.MessageRequestModes](path, log)
+	saved, err := jsonfile.Read[command.MessageRequestModes](path, log)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +71,7 @@ func (m *requestModes) set(mode command.MessageRequestMode) error {
 	}
 	groups[mode.Group] = mode
 	next.Modes[mode.Topic] = groups
-	if err := writeConfig(m.path, next); err != nil {
+	if err := jsonfile.Write(m.path, next); err != nil {
 		return fmt.Errorf("the mode cannot be saved: %w", err)
 	}
 	m.saved.Store(next)

@@ -14,6 +14,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
 	"github.com/skuamq/skua/internal/wire"
@@ -332,7 +333,7 @@ func (s *schedule) flush() error {
 // openSchedule reads delayOffset.json and makes the schedule.
 func (b *Broker) openSchedule(levels delayLevels) error {
 	path := b.configPath("delayOffset.json")
-	saved, err := readConfig[command.DelayOffsets](path, b.log)
+	saved, err := jsonfile.Read[command.DelayOffsets](path, b.log)
 	if err != nil {
 		return err
 	}
@@ -357,7 +358,7 @@ func (b *Broker) openSchedule(levels delayLevels) error {
 	b.schedule.mark = mark
 	b.schedule.save = func(offsets map[int32]skua.QueueOffset) error {
 		saved.Offsets, saved.DataVersion = offsets, saved.DataVersion.Next(b.now().UnixMilli())
-		return writeConfig(path, saved)
+		return jsonfile.Write(path, saved)
 	}
 	return nil
 }

@@ -87,7 +87,8 @@ func (ts *topics) updateStatic(name string, revise func(old *topic) (command.Top
 	if err != nil {
 		return err
 	}
-	if err := ts.saveLocked(&topicChange{Put: []command.TopicConfig{c}}); err != nil {
+	var version command.DataVersion
+	if err := ts.saved.Update(&topicChange{Put: []command.TopicConfig{c}}, func(now *command.TopicConfigTable) { version = now.DataVersion }); err != nil {
 		return err
 	}
 	err = ts.mappings.put(m)
@@ -97,6 +98,7 @@ func (ts *topics) updateStatic(name string, revise func(old *topic) (command.Top
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
+	ts.dataVersion = version
 	ts.setLocked(c)
 	return err
 }

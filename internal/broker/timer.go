@@ -15,6 +15,7 @@ import (
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/layout"
 	"github.com/skuamq/skua/internal/record"
 	"github.com/skuamq/skua/internal/store"
@@ -389,7 +390,7 @@ func (w *wheel) counts() (c command.TimerMetrics, version int64) {
 }
 
 func (w *wheel) loadCounts() error {
-	saved, err := readConfig[command.TimerMetrics](w.path, w.log)
+	saved, err := jsonfile.Read[command.TimerMetrics](w.path, w.log)
 	if err != nil || saved == nil {
 		return err
 	}
@@ -410,7 +411,7 @@ func (w *wheel) saveCounts() error {
 	}
 	data, err := fastjson.Marshal(c)
 	if err == nil {
-		err = replaceFile(w.path, data)
+		err = jsonfile.Replace(w.path, data)
 	}
 	if err == nil {
 		w.stored = version

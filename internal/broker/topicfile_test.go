@@ -5,15 +5,17 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"sync"
+	"sync/atomic"
 	"testing"
-	"time"
 
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 func openTopicsIn(t testing.TB, dir string) *topics {
 	t.Helper()
-	at := savedIn{path: filepath.Join(dir, "config", "topics.json"), journal: filepath.Join(dir, "skua", "topics")}
+	at := jsonfile.Place{Path: filepath.Join(dir, "config", "topics.json"), Journal: filepath.Join(dir, "skua", "topics")}
 	ts, err := openTopics(at, nil, newStats(after(0)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
@@ -50,19 +52,21 @@ func TestTopicsOfAKilledBroker(t *testing.T) {
 	dir := t.TempDir()
 	ts := openTopicsIn(t, dir)
 	putTopics(t, ts, 0, 200)
-	if ts.journal.size == 0 {
-		t.Fatal("nothing is in the journal")
+	journal := filepath.Join(dir, "skua", "topics")
+	if _, err := os.Stat(journal); err != nil {
+		t.Fatal("nothing is in the journal: ", err)
 	}
 	if _, err := ts.drop("T0", func(bool) error { return nil }); err != nil {
 		t.Fatal(err)
 	}
 	version := ts.version()
 	torn := fmt.Sprintf("%08x {\"version\":{}", 77)
-	if _, err := ts.journal.file.WriteAt([]byte(torn), ts.journal.size); err != nil {
+	left, err := os.ReadFile(journal)
+	if err != nil {
 		t.Fatal(err)
 	}
-	left, err := os.ReadFile(ts.journal.path)
-	if err != nil {
+	left = append(left, torn...)
+	if err := os.WriteFile(journal, left, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ts = openTopicsIn(t, dir)
@@ -71,9 +75,11 @@ func TestTopicsOfAKilledBroker(t *testing.T) {
 		t.Errorf("version %v, was %v", ts.version(), version)
 	}
 	// Killed between writing the file and removing the journal, with later changes of Java's in the file.
-	ts.written = time.Time{}
 	putTopics(t, ts, 200, 201)
-	if err := os.WriteFile(ts.journal.path, left, 0o644); err != nil {
+	if err := ts.saved.Fold(); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(journal, left, 0o644); err != nil {
 		t.Fatal(err)
 	}
 	ts = openTopicsIn(t, dir)
@@ -85,13 +91,36 @@ func TestTopicJournalIsFolded(t *testing.T) {
 	dir := t.TempDir()
 	ts := openTopicsIn(t, dir)
 	putTopics(t, ts, 0, 50)
-	if err := ts.fold(); err != nil {
+	if err := ts.saved.Fold(); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(ts.journal.path); err == nil {
+	if _, err := os.Stat(filepath.Join(dir, "skua", "topics")); err == nil {
 		t.Error("the journal is left")
 	}
 	wantTopics(t, openTopicsIn(t, dir), 0, 50)
+}
+
+// Name servers take what a broker registers for known when they have seen its version: one that is shown before its topics would
+// hide them until the next change.
+func TestVersionIsShownWithItsTopics(t *testing.T) {
+	ts := openTopicsIn(t, t.TempDir())
+	var wait sync.WaitGroup
+	defer wait.Wait()
+	var done atomic.Bool
+	wait.Go(func() {
+		defer done.Store(true)
+		for i := range 300 {
+			if err := ts.put(command.DefaultTopicConfig(fmt.Sprint("T", i))); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	for !done.Load() {
+		if all, version := ts.all(); version.Counter > int64(len(all)) {
+			t.Fatalf("version %d with %d topics", version.Counter, len(all))
+		}
+	}
 }
 
 func BenchmarkCreateTopics(b *testing.B) {

@@ -6,11 +6,12 @@ import (
 	"testing"
 
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // While what belongs to a topic is deleted nobody may create the topic: messages would be acknowledged and then lost.
 func TestTopicIsNotMadeWhileItsQueuesAreDeleted(t *testing.T) {
-	ts, err := openTopics(savedIn{path: filepath.Join(t.TempDir(), "topics.json"), journal: filepath.Join(t.TempDir(), "topics")}, nil, newStats(after(0)), slog.New(slog.DiscardHandler))
+	ts, err := openTopics(jsonfile.Place{Path: filepath.Join(t.TempDir(), "topics.json"), Journal: filepath.Join(t.TempDir(), "topics")}, nil, newStats(after(0)), slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}

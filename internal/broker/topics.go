@@ -13,6 +13,7 @@ import (
 
 	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
+	"github.com/skuamq/skua/internal/jsonfile"
 	"github.com/skuamq/skua/internal/static"
 	"github.com/skuamq/skua/internal/store"
 )
@@ -59,15 +60,18 @@ func (t *topic) queue(id int32) *store.Queue {
 
 // topics are the topics of a broker, and topics.json. It is safe for concurrent use.
 type topics struct {
-	changeFile
+	saved    *jsonfile.Table[command.TopicConfigTable]
 	store    *store.Store
 	stats    *stats
+	log      *slog.Logger
 	mappings *mappings // of static topics; nil until attach
 
-	mu    sync.RWMutex
-	table map[string]*topic        // guarded by mu
-	few   map[string]*topic        // those that are compacted; guarded by mu
-	saved command.TopicConfigTable // what is saved; guarded by changeFile.change and, for writers, mu, too
+	change sync.Mutex // held while a topic is changed
+
+	mu          sync.RWMutex
+	table       map[string]*topic   // guarded by mu
+	few         map[string]*topic   // those that are compacted; guarded by mu
+	dataVersion command.DataVersion // of the table; guarded by mu
 
 	light bool // topics of light queues exist; set once
 
@@ -75,24 +79,23 @@ type topics struct {
 }
 
 // openTopics reads the topics of a store from the files, which need not exist.
-func openTopics(at savedIn, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
-	saved, changes, err := readTopics(at, log)
+func openTopics(at jsonfile.Place, s *store.Store, st *stats, log *slog.Logger) (*topics, error) {
+	saved, err := jsonfile.OpenTable[command.TopicConfigTable, topicChange](at, savedTopics, log)
 	if err != nil {
 		return nil, err
 	}
-	ts := &topics{store: s, stats: st, saved: saved, table: make(map[string]*topic, len(saved.Topics)), few: map[string]*topic{}}
-	ts.changeFile = at.file(log, func() any { return &ts.saved })
-	if err := ts.replayed(changes); err != nil {
-		return nil, err
-	}
-	for name, c := range ts.saved.Topics {
-		c.Name = name
-		if err := checkLoaded(&c); err != nil {
-			log.Warn("topic in file is invalid and left out", "file", at.path, "topic", name, "error", err)
-			continue
+	ts := &topics{saved: saved, store: s, stats: st, log: log, table: map[string]*topic{}, few: map[string]*topic{}}
+	saved.Read(func(now *command.TopicConfigTable) {
+		ts.dataVersion = now.DataVersion
+		for name, c := range now.Topics {
+			c.Name = name
+			if err := checkLoaded(&c); err != nil {
+				log.Warn("topic in file is invalid and left out", "file", at.Path, "topic", name, "error", err)
+				continue
+			}
+			ts.setLocked(c)
 		}
-		ts.setLocked(c)
-	}
+	})
 	return ts, nil
 }
 
@@ -116,7 +119,7 @@ func (ts *topics) warnOfUnknown(stored []string) {
 		return
 	}
 	ts.log.Warn("topics have messages in the store but no settings, so they cannot be read", "topics", len(unknown), "such as", unknown[0],
-		"cure", "create them again (mqadmin updateTopic) with as many queues as before, or bring back "+ts.path)
+		"cure", "create them again (mqadmin updateTopic) with as many queues as before, or bring back "+ts.saved.Path())
 }
 
 func (ts *topics) newTopic(c command.TopicConfig) *topic {
@@ -206,14 +209,14 @@ func (ts *topics) all() (map[string]command.TopicConfig, command.DataVersion) {
 	for name, t := range ts.table {
 		out[name] = t.TopicConfig
 	}
-	return out, ts.saved.DataVersion
+	return out, ts.dataVersion
 }
 
 // version returns the version of the table.
 func (ts *topics) version() command.DataVersion {
 	ts.mu.RLock()
 	defer ts.mu.RUnlock()
-	return ts.saved.DataVersion
+	return ts.dataVersion
 }
 
 // put adds or replaces topics. They are saved when it returns without error. It may block.
@@ -224,15 +227,14 @@ func (ts *topics) put(configs ...command.TopicConfig) error {
 }
 
 func (ts *topics) putLocked(configs []command.TopicConfig) error {
-	if err := ts.saveLocked(&topicChange{Put: configs}); err != nil {
-		return err
-	}
-	ts.mu.Lock()
-	defer ts.mu.Unlock()
-	for _, c := range configs {
-		ts.setLocked(c)
-	}
-	return nil
+	return ts.saved.Update(&topicChange{Put: configs}, func(now *command.TopicConfigTable) {
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		ts.dataVersion = now.DataVersion
+		for _, c := range configs {
+			ts.setLocked(c)
+		}
+	})
 }
 
 // create returns the topic of a name, and makes it after the config that fresh returns if there is none. made tells
@@ -243,7 +245,7 @@ func (ts *topics) create(name string, fresh func() (command.TopicConfig, error))
 	if t := ts.find(name); t != nil {
 		return t, false, nil
 	}
-	if n := len(ts.saved.Topics); n >= maxTopics {
+	if n := ts.number(); n >= maxTopics {
 		return nil, false, fmt.Errorf("topic %s cannot be created: there are %d already", name, n)
 	}
 	c, err := fresh()
@@ -284,13 +286,16 @@ func (ts *topics) drop(name string, clean func(had bool) error) (had bool, err e
 			return false, err
 		}
 	}
-	if err := ts.saveLocked(&topicChange{Drop: name}); err != nil {
+	err = ts.saved.Update(&topicChange{Drop: name}, func(now *command.TopicConfigTable) {
+		ts.mu.Lock()
+		defer ts.mu.Unlock()
+		ts.dataVersion = now.DataVersion
+		delete(ts.table, name)
+		delete(ts.few, name)
+	})
+	if err != nil {
 		return false, err
 	}
-	ts.mu.Lock()
-	delete(ts.table, name)
-	delete(ts.few, name)
-	ts.mu.Unlock()
 	return true, clean(true)
 }
 

@@ -2,10 +2,40 @@ package conf
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+
+	"github.com/google/renameio/v2"
 )
+
+// Save puts the settings of changes into the properties file at path, which need not exist, as Rewrite does, so that they hold
+// after a restart. They are on disk when it returns. Without a path, "", it does nothing.
+func Save(path string, changes []Pair) error {
+	if path == "" || len(changes) == 0 {
+		return nil
+	}
+	data, err := os.ReadFile(path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	dir := filepath.Dir(path)
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := renameio.WriteFile(path, Rewrite(data, changes), 0o644, renameio.WithTempDir(dir), renameio.WithExistingPermissions()); err != nil {
+		return err
+	}
+	d, err := os.Open(dir)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
 
 // Rewrite returns the text of a properties file with the settings of changes put in: where the file has a key, the last
 // of its lines that counts is replaced, other keys are appended. Comments, order and all other lines stay as they are.

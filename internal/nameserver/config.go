@@ -1,13 +1,7 @@
 package nameserver
 
 import (
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
-	"path/filepath"
-
-	"github.com/google/renameio/v2"
 
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/conf"
@@ -44,7 +38,7 @@ func (s *Server) updateConfig(f *wire.Frame) *wire.Response {
 			return failed(err)
 		}
 	}
-	if err := s.persist(&o, changes.Pairs); err != nil {
+	if err := conf.Save(o.ConfigStorePath, changes.Pairs); err != nil {
 		return failed(fmt.Errorf("configStorePath: %w", err))
 	}
 	s.mu.Lock()
@@ -59,19 +53,4 @@ func (s *Server) updateConfig(f *wire.Frame) *wire.Response {
 
 func refused(format string, args ...any) *wire.Response {
 	return &wire.Response{Status: command.StatusNoPermission, Remark: fmt.Sprintf(format, args...)}
-}
-
-// persist writes changes to the configuration file, so that they hold after a restart.
-func (s *Server) persist(o *Options, changes []conf.Pair) error {
-	if o.ConfigStorePath == "" || len(changes) == 0 {
-		return nil
-	}
-	data, err := os.ReadFile(o.ConfigStorePath)
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.MkdirAll(filepath.Dir(o.ConfigStorePath), 0o755); err != nil {
-		return err
-	}
-	return renameio.WriteFile(o.ConfigStorePath, conf.Rewrite(data, changes), 0o644)
 }

@@ -1,20 +1,13 @@
 package nameserver
 
 import (
-	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
 	"log/slog"
 	"maps"
-	"os"
-	"path/filepath"
 	"sync"
 	"sync/atomic"
 
-	"github.com/google/renameio/v2"
-
-	"github.com/skuamq/skua/internal/fastjson"
+	"github.com/skuamq/skua/internal/jsonfile"
 )
 
 // Bounds of the KV table. Java has none; its whole table is written at each change.
@@ -23,18 +16,16 @@ const (
 	maxKVEntry   = 64 << 10 // bytes of a namespace, key and value
 )
 
-// kv is the KV table: values by namespace and key. Each change is on disk before it is acknowledged, by way of a new
-// file that takes the place of the old one, so that a crash leaves the one or the other:
+// kv is the KV table: values by namespace and key. Each change is on disk before it is acknowledged:
 //
 //	{"configTable":{"namespace":{"key":"value"}}}
 //
-// The file before the last change stays beside it as .bak. It is safe for concurrent use.
+// It is safe for concurrent use.
 type kv struct {
 	path    string
 	version atomic.Uint64 // of the table, for caches
 
 	writing sync.Mutex // held while a change is made and written
-	saved   []byte     // content of the file; guarded by writing
 	mu      sync.RWMutex
 	table   map[string]map[string]string // guarded by mu
 }
@@ -44,47 +35,17 @@ type kvFile struct {
 	Table map[string]map[string]string `json:"configTable"`
 }
 
-// openKV reads the file at path. If it cannot be parsed the .bak is taken, with a warning.
+// openKV reads the file at path, which need not exist, or its .bak.
 func openKV(path string, log *slog.Logger) (*kv, error) {
-	k := &kv{path: path, table: make(map[string]map[string]string)}
-	data, err := os.ReadFile(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return k, nil
-	}
+	saved, err := jsonfile.Read[kvFile](path, log)
 	if err != nil {
 		return nil, fmt.Errorf("kvConfigPath: %w", err)
 	}
-	if err = k.load(data); err == nil {
-		return k, nil
+	k := &kv{path: path, table: map[string]map[string]string{}}
+	if saved != nil && saved.Table != nil {
+		k.table = saved.Table
 	}
-	old, oldErr := os.ReadFile(path + ".bak")
-	if oldErr == nil {
-		oldErr = k.load(old)
-	}
-	if oldErr != nil {
-		return nil, fmt.Errorf("kvConfigPath: %s cannot be read (%w), nor its .bak (%w): repair it or move it away", path, err, oldErr)
-	}
-	log.Warn("KV file cannot be read, took its .bak", "file", path, "err", err)
 	return k, nil
-}
-
-func (k *kv) load(data []byte) error {
-	var f kvFile
-	if len(bytes.TrimSpace(data)) > 0 {
-		if err := fastjson.Unmarshal(data, &f); err != nil {
-			return err
-		}
-	}
-	for _, values := range f.Table {
-		if values == nil {
-			return errors.New("a namespace is null")
-		}
-	}
-	if f.Table != nil {
-		k.table = f.Table
-	}
-	k.saved = data
-	return nil
 }
 
 // get returns a value.
@@ -147,32 +108,12 @@ func (k *kv) change(edit func(map[string]map[string]string) error) error {
 	if err := edit(table); err != nil {
 		return err
 	}
-	data, err := fastjson.MarshalPretty(kvFile{table})
-	if err != nil {
-		return err
-	}
-	if err := k.save(data); err != nil {
+	if err := jsonfile.Write(k.path, kvFile{table}); err != nil {
 		return fmt.Errorf("the KV table cannot be written: %w", err)
 	}
 	k.mu.Lock()
 	k.table = table
 	k.mu.Unlock()
 	k.version.Add(1)
-	return nil
-}
-
-func (k *kv) save(data []byte) error {
-	if err := os.MkdirAll(filepath.Dir(k.path), 0o755); err != nil {
-		return err
-	}
-	if k.saved != nil {
-		if err := renameio.WriteFile(k.path+".bak", k.saved, 0o644); err != nil {
-			return err
-		}
-	}
-	if err := renameio.WriteFile(k.path, data, 0o644); err != nil {
-		return err
-	}
-	k.saved = data
 	return nil
 }

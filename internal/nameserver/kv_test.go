@@ -70,13 +70,13 @@ func TestKVDamage(t *testing.T) {
 	if v, _ := k.get("n", "a"); v != "1" {
 		t.Errorf("the value before the last is %q", v)
 	}
-	if !strings.Contains(logs.String(), "took its .bak") {
+	if !strings.Contains(logs.String(), "its previous version is used instead") {
 		t.Errorf("log %s", logs)
 	}
-	if err := os.WriteFile(path+".bak", []byte(`{"configTable":{"n":null}}`), 0o644); err != nil {
+	if err := os.WriteFile(path+".bak", []byte(`{"configTable":{"n":`), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := openKV(path, log); err == nil || !strings.Contains(err.Error(), "repair it or move it away") {
+	if _, err := openKV(path, log); err == nil || !strings.Contains(err.Error(), "repair the file, or move it and its .bak away") {
 		t.Errorf("error %v", err)
 	}
 }

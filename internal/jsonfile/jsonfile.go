@@ -1,4 +1,4 @@
-package broker
+package jsonfile
 
 import (
 	"bytes"
@@ -12,20 +12,15 @@ import (
 	"github.com/skuamq/skua/internal/fastjson"
 )
 
-// Config files are JSON in Java's form, each with a copy of its previous version beside it under the suffix .bak.
-//
-// Crash argument: a new version is written and synced under another name and then takes the place of the old one in one
-// step, so that there is a whole file under the name at any time. The copy is made before.
-
-// readConfig reads the file at path, or its .bak with a warning if it is missing or damaged. It returns nil if there is
+// Read reads the file at path, or its .bak with a warning if it is missing or damaged. It returns nil if there is
 // neither. If one is damaged and the other is no help, the error names the file and the place.
-func readConfig[T any](path string, log *slog.Logger) (*T, error) {
-	v, err := readJSON[T](path)
+func Read[T any](path string, log *slog.Logger) (*T, error) {
+	v, err := ReadCurrent[T](path)
 	if err == nil {
 		return v, nil
 	}
 	bak := path + ".bak"
-	v, bakErr := readJSON[T](bak)
+	v, bakErr := ReadCurrent[T](bak)
 	switch {
 	case bakErr == nil:
 		log.Warn("config file cannot be read, its previous version is used instead", "file", path, "previous", bak, "error", err)
@@ -38,7 +33,8 @@ func readConfig[T any](path string, log *slog.Logger) (*T, error) {
 	return nil, fmt.Errorf("%w; repair the file, or move it and its .bak away to begin without what it holds", err)
 }
 
-func readJSON[T any](path string) (*T, error) {
+// ReadCurrent reads the file at path, whatever is beside it. An empty one is an error.
+func ReadCurrent[T any](path string) (*T, error) {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, err
@@ -53,21 +49,23 @@ func readJSON[T any](path string) (*T, error) {
 	return v, nil
 }
 
-// writeConfig replaces the file at path by v. When it returns without error the new version is on disk.
-func writeConfig(path string, v any) error {
+// Write replaces the file at path by v, and keeps the previous version as .bak. When it returns without error the new version is
+// on disk. It makes the folder if need be.
+func Write(path string, v any) error {
 	data, err := fastjson.MarshalPretty(v)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return replaceFile(path, data)
+	return Replace(path, data)
 }
 
-// replaceFile is writeConfig of what is encoded already.
-func replaceFile(path string, data []byte) error {
+// Replace is Write of what is encoded already.
+func Replace(path string, data []byte) error {
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
+	// Always the same name, so that processes which are killed leave no more than one.
 	next := path + ".tmp"
 	if err := writeSynced(next, data); err != nil {
 		return err
@@ -85,7 +83,7 @@ func replaceFile(path string, data []byte) error {
 	if err := os.Rename(next, path); err != nil {
 		return err
 	}
-	return syncDir(dir)
+	return SyncDir(dir)
 }
 
 func writeSynced(path string, data []byte) error {
@@ -97,7 +95,8 @@ func writeSynced(path string, data []byte) error {
 	return errors.Join(err, f.Sync(), f.Close())
 }
 
-func syncDir(dir string) error {
+// SyncDir puts on disk which files a folder has.
+func SyncDir(dir string) error {
 	d, err := os.Open(dir)
 	if err != nil {
 		return err
