@@ -257,20 +257,7 @@ func (e *ending) deliver(topic []byte, queue int32) (store.Receipt, error) {
 
 // reply answers when the end of the message is safe, or cannot be made so; err tells. It gives e back.
 func (e *ending) reply(err error) {
-	switch {
-	case err == nil:
-	case errors.Is(err, store.ErrFlushTimeout):
-		e.response.Status, e.response.Remark = command.StatusFlushDiskTimeout, "the message is stored, but not yet on disk"
-	default:
-		var r *refusal
-		errors.As(storeRefusal(err), &r)
-		e.response.Status, e.response.Remark = r.status, r.remark
-	}
-	if e.gathered {
-		e.t.b.answers.reply(e.call, &e.response)
-	} else {
-		e.call.Reply(&e.response)
-	}
+	e.t.b.replySettled(e.call, &e.response, err, e.gathered)
 	e.release()
 }
 

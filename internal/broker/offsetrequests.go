@@ -149,15 +149,39 @@ func (t *topic) known(id int32) *store.Queue {
 
 // maxOffset serves GET_MAX_OFFSET. Of a queue that does not exist it is 0, as in Java.
 func (b *Broker) maxOffset(req *wire.Frame) {
-	b.queueOffset(req, (*store.Queue).Max, (*logicalAsk).maxOffset)
+	b.askQueue(req, (*logicalAsk).maxOffset, func(q *store.Queue, _ *command.OffsetHeader) any {
+		return &command.OffsetResponse{Offset: int64(q.Max())}
+	}, &command.OffsetResponse{})
 }
 
 // minOffset serves GET_MIN_OFFSET.
 func (b *Broker) minOffset(req *wire.Frame) {
-	b.queueOffset(req, b.minOf, (*logicalAsk).minOffset)
+	b.askQueue(req, (*logicalAsk).minOffset, func(q *store.Queue, _ *command.OffsetHeader) any {
+		return &command.OffsetResponse{Offset: int64(b.minOf(q))}
+	}, &command.OffsetResponse{})
 }
 
-func (b *Broker) queueOffset(req *wire.Frame, of func(*store.Queue) skua.QueueOffset, logical func(*logicalAsk) (any, error)) {
+// offsetByTime serves SEARCH_OFFSET_BY_TIMESTAMP: the first message stored at a time or later or, with the upper
+// boundary, the last one stored at the time or before.
+func (b *Broker) offsetByTime(req *wire.Frame) {
+	b.askQueue(req, (*logicalAsk).offsetByTime, func(q *store.Queue, h *command.OffsetHeader) any {
+		return &command.OffsetResponse{Offset: int64(b.offsetByTimeOf(q, h.Timestamp, strings.EqualFold(string(h.BoundaryType), "upper")))}
+	}, &command.OffsetResponse{})
+}
+
+// earliestTime serves GET_EARLIEST_MSG_STORETIME.
+func (b *Broker) earliestTime(req *wire.Frame) {
+	none := &command.TimestampResponse{Timestamp: -1}
+	b.askQueue(req, (*logicalAsk).earliestTime, func(q *store.Queue, _ *command.OffsetHeader) any {
+		if ms, ok := b.storeTimeOf(q, b.minOf(q)); ok {
+			return &command.TimestampResponse{Timestamp: ms}
+		}
+		return none
+	}, none)
+}
+
+// askQueue answers what of tells of a queue, or none if there is no such queue; logical tells it of a queue of a static topic.
+func (b *Broker) askQueue(req *wire.Frame, logical func(*logicalAsk) (any, error), of func(*store.Queue, *command.OffsetHeader) any, none any) {
 	var h command.OffsetHeader
 	if err := h.Decode(req.Ext); err != nil {
 		refuse(req, command.StatusInvalidParameter, "%v", err)
@@ -168,52 +192,11 @@ func (b *Broker) queueOffset(req *wire.Frame, of func(*store.Queue) skua.QueueOf
 		b.askLogical(req, t, logical)
 		return
 	}
-	var r command.OffsetResponse
+	answer := none
 	if q := t.known(h.QueueID); q != nil {
-		r.Offset = int64(of(q))
+		answer = of(q, &h)
 	}
-	succeed(req, &r, nil)
-}
-
-// offsetByTime serves SEARCH_OFFSET_BY_TIMESTAMP: the first message stored at a time or later or, with the upper
-// boundary, the last one stored at the time or before.
-func (b *Broker) offsetByTime(req *wire.Frame) {
-	var h command.OffsetHeader
-	if err := h.Decode(req.Ext); err != nil {
-		refuse(req, command.StatusInvalidParameter, "%v", err)
-		return
-	}
-	t := b.topics.get(h.Topic)
-	if t.static(h.Physical) {
-		b.askLogical(req, t, (*logicalAsk).offsetByTime)
-		return
-	}
-	var r command.OffsetResponse
-	if q := t.known(h.QueueID); q != nil {
-		r.Offset = int64(b.offsetByTimeOf(q, h.Timestamp, strings.EqualFold(string(h.BoundaryType), "upper")))
-	}
-	succeed(req, &r, nil)
-}
-
-// earliestTime serves GET_EARLIEST_MSG_STORETIME.
-func (b *Broker) earliestTime(req *wire.Frame) {
-	var h command.OffsetHeader
-	if err := h.Decode(req.Ext); err != nil {
-		refuse(req, command.StatusInvalidParameter, "%v", err)
-		return
-	}
-	t := b.topics.get(h.Topic)
-	if t.static(h.Physical) {
-		b.askLogical(req, t, (*logicalAsk).earliestTime)
-		return
-	}
-	r := command.TimestampResponse{Timestamp: -1}
-	if q := t.known(h.QueueID); q != nil {
-		if ms, ok := b.storeTimeOf(q, b.minOf(q)); ok {
-			r.Timestamp = ms
-		}
-	}
-	succeed(req, &r, nil)
+	succeed(req, answer, nil)
 }
 
 // allOffsets serves GET_ALL_CONSUMER_OFFSET.

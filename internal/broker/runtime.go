@@ -51,13 +51,13 @@ func (b *Broker) addTraffic(t map[string]string) {
 	s := b.stats
 	number := func(key string, n int64) { t[key] = strconv.FormatInt(n, 10) }
 	yesterday, today := s.mornings()
-	put, bytes := s.put.Load(), s.putBytes.Load()
+	put, bytes := s.put.sum.Load(), s.putBytes.Load()
 	number("msgPutTotalYesterdayMorning", yesterday.put)
 	number("msgPutTotalTodayMorning", today.put)
 	number("msgPutTotalTodayNow", put)
 	number("msgGetTotalYesterdayMorning", yesterday.got)
 	number("msgGetTotalTodayMorning", today.got)
-	number("msgGetTotalTodayNow", s.got.Load())
+	number("msgGetTotalTodayNow", s.got.sum.Load())
 	number("putMessageTimesTotal", put)
 	number("putMessageFailedTimes", s.putFailed.Load())
 	number("putMessageSizeTotal", bytes)

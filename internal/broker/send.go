@@ -372,21 +372,26 @@ func (s *sending) bury(req *wire.Frame, h *command.SendHeader) error {
 // reply answers a send when its messages are safe, or cannot be made so; err tells. It gives s back.
 func (s *sending) reply(err error) {
 	s.response = wire.Response{Header: &s.header}
+	s.b.replySettled(s.call, &s.response, err, s.gathered)
+	s.release()
+}
+
+// replySettled answers r when messages are safe, or with why they cannot be made so. The answer leaves at once or, gathered, with others.
+func (b *Broker) replySettled(call wire.Call, r *wire.Response, err error, gathered bool) {
 	switch {
 	case err == nil:
 	case errors.Is(err, store.ErrFlushTimeout):
-		s.response.Status, s.response.Remark = command.StatusFlushDiskTimeout, "the message is stored, but not yet on disk"
+		r.Status, r.Remark = command.StatusFlushDiskTimeout, "the message is stored, but not yet on disk"
 	default:
-		var r *refusal
-		errors.As(storeRefusal(err), &r)
-		s.response.Status, s.response.Remark = r.status, r.remark
+		var told *refusal
+		errors.As(storeRefusal(err), &told)
+		r.Status, r.Remark = told.status, told.remark
 	}
-	if s.gathered {
-		s.b.answers.reply(s.call, &s.response)
+	if gathered {
+		b.answers.reply(call, r)
 	} else {
-		s.call.Reply(&s.response)
+		call.Reply(r)
 	}
-	s.release()
 }
 
 // keptMemory is how much memory a sending keeps for the next one, bytes or messages.

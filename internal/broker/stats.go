@@ -52,11 +52,10 @@ type groupKey struct{ topic, group string }
 type stats struct {
 	started time.Time
 
-	put, putBytes            atomic.Int64 // stored messages and bytes
-	putFailed                atomic.Int64 // refused by the store
-	got, gotBytes            atomic.Int64 // delivered messages and bytes
-	getFound, getMiss        atomic.Int64 // pulls that found messages, and those that did not
-	putMessages, gotMessages counter      // the same messages, for the windows of the broker's own statistics
+	put, got           counter      // messages that were stored and delivered; an event each request
+	putBytes, gotBytes atomic.Int64 // of these
+	putFailed          atomic.Int64 // messages that the store refused
+	getMiss            atomic.Int64 // pulls that found nothing
 
 	lightTogether bool // light queues, and groups of them, are counted as %LMQ%; set once
 
@@ -172,19 +171,16 @@ func (s *stats) forgetGroup(group string) {
 func (s *stats) stored(t *topicStats, messages, bytes int64) {
 	t.put.addN(messages, 1)
 	t.putSize.addN(bytes, 1)
-	s.put.Add(messages)
+	s.put.addN(messages, 1)
 	s.putBytes.Add(bytes)
-	s.putMessages.addN(messages, 1)
 }
 
 // delivered counts messages that one pull got.
 func (s *stats) delivered(g *groupStats, messages, bytes int64) {
 	g.get.addN(messages, 1)
 	g.getSize.addN(bytes, 1)
-	s.got.Add(messages)
+	s.got.addN(messages, 1)
 	s.gotBytes.Add(bytes)
-	s.getFound.Add(1)
-	s.gotMessages.addN(messages, 1)
 }
 
 // missed counts a pull that got nothing.
@@ -194,7 +190,7 @@ func (s *stats) missed() { s.getMiss.Add(1) }
 func (s *stats) refused(messages int64) { s.putFailed.Add(messages) }
 
 func (s *stats) totals(now time.Time) totals {
-	return totals{now.UnixMilli(), s.put.Load(), s.got.Load(), s.gotBytes.Load(), s.getFound.Load(), s.getMiss.Load()}
+	return totals{now.UnixMilli(), s.put.sum.Load(), s.got.sum.Load(), s.gotBytes.Load(), s.got.times.Load(), s.getMiss.Load()}
 }
 
 // second samples the totals; it is to be called each second.
@@ -216,8 +212,8 @@ func (s *stats) second(now time.Time) {
 
 // sample feeds the windows of all counters.
 func (s *stats) sample(now time.Time, what sampling) {
-	s.putMessages.take(now, what)
-	s.gotMessages.take(now, what)
+	s.put.take(now, what)
+	s.got.take(now, what)
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for _, t := range s.topics {
@@ -282,9 +278,9 @@ func (s *stats) find(name, key string) *counter {
 	t, g := s.topics[key], s.groups[splitStatKey(key)]
 	switch {
 	case name == statBrokerPut:
-		c = &s.putMessages
+		c = &s.put
 	case name == statBrokerGet:
-		c = &s.gotMessages
+		c = &s.got
 	case t != nil && name == statTopicPut:
 		c = &t.put
 	case t != nil && name == statTopicPutSize:

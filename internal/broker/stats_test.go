@@ -71,7 +71,7 @@ func TestRates(t *testing.T) {
 	s := newStats(after(0))
 	for i := range 700 {
 		s.second(after(i))
-		s.put.Add(int64(i))
+		s.put.add(int64(i))
 	}
 	// put counts 0+1+...; between two samples k seconds apart, ending at 698, lie the k values up to 698.
 	want := perSecond{693.5, 668.5, 398.5}
@@ -83,7 +83,7 @@ func TestRates(t *testing.T) {
 	}
 	young := newStats(after(0))
 	young.second(after(0))
-	young.put.Add(10)
+	young.put.add(10)
 	young.second(after(2))
 	if got := young.rate(func(t totals) int64 { return t.put }); got != (perSecond{5, 5, 5}) {
 		t.Errorf("a young broker's rates: %v", got)
@@ -92,9 +92,9 @@ func TestRates(t *testing.T) {
 
 func TestMornings(t *testing.T) {
 	s := newStats(time.Date(2026, 1, 1, 23, 0, 0, 0, time.Local))
-	s.put.Add(7)
+	s.put.add(7)
 	s.second(time.Date(2026, 1, 2, 0, 0, 1, 0, time.Local))
-	s.put.Add(5)
+	s.put.add(5)
 	s.second(time.Date(2026, 1, 3, 0, 0, 1, 0, time.Local))
 	if yesterday, today := s.mornings(); yesterday.put != 7 || today.put != 12 {
 		t.Errorf("yesterday %+v, today %+v", yesterday, today)
