@@ -108,7 +108,7 @@ func New(o Options, log *slog.Logger) (*Broker, error) {
 	b.stats = newStats(b.started)
 	b.running, b.cancel = context.WithCancel(context.Background())
 	b.stop = b.running.Done()
-	b.registration = registration{soon: make(chan struct{}, 1), once: make(chan struct{}), states: map[string]string{}}
+	b.registration = registration{soon: make(chan struct{}, 1), once: make(chan struct{}), states: map[string]string{}, turns: map[string]chan struct{}{}}
 	b.options.Store(&o)
 	if err := b.bind(&o); err != nil {
 		return nil, fmt.Errorf("broker: %w", err)

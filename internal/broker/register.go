@@ -31,7 +31,25 @@ type registration struct {
 	once chan struct{} // closed when each name server has answered or failed once
 
 	mu     sync.Mutex
-	states map[string]string // by address: what went wrong last, "" if nothing did
+	states map[string]string        // by address: what went wrong last, "" if nothing did
+	turns  map[string]chan struct{} // by address: capacity 1, full while topics are registered there
+}
+
+// turn waits until nobody else registers topics with a name server, so that none get there later than newer ones. pass ends it.
+func (r *registration) turn(ctx context.Context, addr string) (pass func(), err error) {
+	r.mu.Lock()
+	turn := r.turns[addr]
+	if turn == nil {
+		turn = make(chan struct{}, 1)
+		r.turns[addr] = turn
+	}
+	r.mu.Unlock()
+	select {
+	case turn <- struct{}{}:
+		return func() { <-turn }, nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s has not answered the registration before this one: %w", addr, ctx.Err())
+	}
 }
 
 // registerSoon asks for a registration with all name servers. It does not block.
@@ -78,10 +96,15 @@ func (b *Broker) keepRegistered() {
 // registerAll registers all topics with all name servers, and returns when each has answered or failed.
 func (b *Broker) registerAll() {
 	o := b.options.Load()
-	topics, version := b.topics.all()
 	b.eachNameServer(time.Duration(o.RegisterBrokerTimeoutMills)*time.Millisecond, func(ctx context.Context, addr string) error {
+		pass, err := b.registration.turn(ctx, addr)
+		if err != nil {
+			return err
+		}
+		defer pass()
+		topics, version := b.topics.all()
 		if !o.ForceRegister {
-			if changed, err := b.askVersion(ctx, addr, version); err == nil && !changed {
+			if lacks, err := b.askVersion(ctx, addr, version); err == nil && !lacks {
 				return nil
 			}
 		}
@@ -89,17 +112,22 @@ func (b *Broker) registerAll() {
 	})
 }
 
-// registerTopic registers one topic with all name servers, so that it can be routed to when it returns, if they answer in
-// time.
-func (b *Broker) registerTopic(name string) {
-	t := b.topics.find(name)
-	if t == nil {
-		return
-	}
-	one := map[string]command.TopicConfig{name: t.TopicConfig}
-	version := b.topics.version()
+// registerTopic registers one topic, which has been changed, with all name servers, so that it can be routed to when it returns, if
+// they answer in time. A name server that lacks a change from before gets all topics: with the version that comes with this one
+// it would take the other for known, too, and never learn of it.
+func (b *Broker) registerTopic(name string, v step) {
 	b.eachNameServer(changeTimeout, func(ctx context.Context, addr string) error {
-		return b.register(ctx, addr, one, version)
+		pass, err := b.registration.turn(ctx, addr)
+		if err != nil {
+			return err
+		}
+		defer pass()
+		t := b.topics.find(name)
+		if lacks, err := b.askVersion(ctx, addr, v.before); err != nil || lacks || t == nil {
+			topics, version := b.topics.all()
+			return b.register(ctx, addr, topics, version)
+		}
+		return b.register(ctx, addr, map[string]command.TopicConfig{name: t.TopicConfig}, v.after)
 	})
 }
 
@@ -206,7 +234,7 @@ func (b *Broker) takeOrder(body []byte) {
 
 // setOrder marks a topic as ordered, or no more. It blocks while the topic is saved.
 func (b *Broker) setOrder(name string, order bool) {
-	err := b.topics.update(name, func(old *command.TopicConfig) (command.TopicConfig, error) {
+	_, err := b.topics.update(name, func(old *command.TopicConfig) (command.TopicConfig, error) {
 		if old == nil || old.Order == order {
 			return command.TopicConfig{}, errNoChange
 		}
@@ -223,8 +251,8 @@ func (b *Broker) setOrder(name string, order bool) {
 	}
 }
 
-// askVersion asks a name server whether it has another version of the topics.
-func (b *Broker) askVersion(ctx context.Context, addr string, version command.DataVersion) (changed bool, err error) {
+// askVersion asks a name server whether it lacks a version of the topics: whether it has another one, or knows nothing of the broker.
+func (b *Broker) askVersion(ctx context.Context, addr string, version command.DataVersion) (lacks bool, err error) {
 	body, err := fastjson.Marshal(version)
 	if err != nil {
 		return false, err

@@ -2,6 +2,7 @@ package broker_test
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"net"
 	"slices"
@@ -14,7 +15,7 @@ import (
 	"github.com/skuamq/skua/internal/wire"
 )
 
-// nameServer notes what brokers tell it.
+// nameServer notes what a broker tells it, and takes of it what name servers take.
 type nameServer struct {
 	t      testing.TB
 	addr   string
@@ -22,7 +23,10 @@ type nameServer struct {
 	done   chan error
 
 	mu      sync.Mutex
-	changed bool // the answer to QUERY_DATA_VERSION
+	fresh   bool // it answers QUERY_DATA_VERSION as if it knew everything
+	deaf    bool // it refuses registrations
+	version command.DataVersion
+	topics  map[string]command.TopicConfig
 	asked   int
 	order   string // a topic that is ordered
 	seen    []registered
@@ -49,7 +53,7 @@ func openNameServer(t testing.TB, addr string) *nameServer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &nameServer{t: t, addr: l.Addr().String(), done: make(chan error, 1)}
+	n := &nameServer{t: t, addr: l.Addr().String(), done: make(chan error, 1), topics: map[string]command.TopicConfig{}}
 	n.server = wire.NewServer(wire.Options{Handler: n.serve})
 	go func() { n.done <- n.server.Serve(l) }()
 	t.Cleanup(n.close)
@@ -79,8 +83,18 @@ func (n *nameServer) serve(req *wire.Frame) {
 		if err != nil {
 			n.t.Error(err)
 		}
+		if n.deaf {
+			answer.Status = command.StatusSystemError
+			break
+		}
 		r.topics, r.data = body.Topics.Topics, body.Topics.DataVersion
 		n.seen = append(n.seen, r)
+		for name, c := range r.topics {
+			if _, known := n.topics[name]; !known || n.version != r.data {
+				n.topics[name] = c
+			}
+		}
+		n.version = r.data
 		if n.order != "" {
 			answer.Body, _ = fastjson.Marshal(command.KVTable{Table: map[string]string{n.order: "b:4"}})
 		}
@@ -92,7 +106,11 @@ func (n *nameServer) serve(req *wire.Frame) {
 		n.gone = append(n.gone, h.BrokerIdentity)
 	case command.QueryDataVersion:
 		n.asked++
-		answer.Header = &command.QueryDataVersionResponse{Changed: n.changed}
+		var version command.DataVersion
+		if err := fastjson.Unmarshal(req.Body, &version); err != nil {
+			n.t.Error(err)
+		}
+		answer.Header = &command.QueryDataVersionResponse{Changed: version != n.version && !n.fresh}
 	case command.BrokerHeartbeat:
 		n.beats++
 	case command.GetRouteinfoByTopic:
@@ -177,16 +195,71 @@ func TestRegistrationWithNameServerThatIsDown(t *testing.T) {
 
 func TestRegistrationOnlyOfChanges(t *testing.T) {
 	n := openNameServer(t, "")
+	n.mu.Lock()
+	n.fresh = true
+	n.mu.Unlock()
 	d := openDoor(t, "namesrvAddr", n.addr, "forceRegister", "false")
 	<-d.b.Registered()
 	n.mu.Lock()
 	if n.asked != 1 || len(n.seen) != 0 {
 		t.Errorf("asked %d times, registered %d", n.asked, len(n.seen))
 	}
-	n.changed = true
+	n.fresh = false
 	n.mu.Unlock()
 	d.peer.send("ByASend", "x")
 	until(t, "registration after a change", func() bool { return len(n.registrations()) > 0 })
+}
+
+// A name server that has missed a change gets it with the next one.
+func TestRegistrationAfterAMissedChange(t *testing.T) {
+	n := openNameServer(t, "")
+	d := openDoor(t, "namesrvAddr", n.addr)
+	<-d.b.Registered()
+	d.peer.createTopic("T", 1)
+	for _, deaf := range []bool{true, false} {
+		n.mu.Lock()
+		n.deaf = deaf
+		n.mu.Unlock()
+		if deaf {
+			d.peer.createTopic("T", 2)
+		} else {
+			d.peer.createTopic("U", 1)
+		}
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.topics["T"].WriteQueues != 2 || n.topics["U"].WriteQueues != 1 {
+		t.Errorf("T %+v, U %+v", n.topics["T"], n.topics["U"])
+	}
+}
+
+// Of topics that are changed at the same time, by administrators or by sends that create others, a name server has all changes when
+// they are answered: none comes under a version that it has already.
+func TestRegistrationOfChangesAtTheSameTime(t *testing.T) {
+	n := openNameServer(t, "")
+	d := openDoor(t, "namesrvAddr", n.addr)
+	<-d.b.Registered()
+	peers := make([]*peer, 8)
+	for i := range peers {
+		peers[i] = d.connect(nil)
+	}
+	for round := range int32(20) {
+		var wait sync.WaitGroup
+		for i, p := range peers {
+			wait.Go(func() {
+				p.send(fmt.Sprint("Made", round, "-", i), "x")
+				p.createTopic(fmt.Sprint("T", i), round+1)
+			})
+		}
+		wait.Wait()
+		n.mu.Lock()
+		for i := range peers {
+			if got := n.topics[fmt.Sprint("T", i)].WriteQueues; got != round+1 {
+				t.Errorf("T%d has %d queues, want %d", i, got, round+1)
+			}
+		}
+		n.mu.Unlock()
+	}
 }
 
 func TestRegistrationForms(t *testing.T) {

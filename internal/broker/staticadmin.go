@@ -29,13 +29,14 @@ func (b *Broker) updateStaticTopic(req *wire.Frame) {
 	}
 	c := command.TopicConfig{Name: h.Topic, ReadQueues: h.ReadQueues, WriteQueues: h.WriteQueues, Perm: h.Perm,
 		FilterType: h.FilterType, SysFlag: h.SysFlag, Order: h.Order}
-	if err := b.changeStaticTopic(c, d, h.Force != nil && *h.Force); err != nil {
+	v, err := b.changeStaticTopic(c, d, h.Force != nil && *h.Force)
+	if err != nil {
 		refuseWith(req, err)
 		return
 	}
 	b.settleAll(h.Topic)
 	b.polls.topicChanged(h.Topic)
-	b.registerTopic(h.Topic)
+	b.registerTopic(h.Topic, v)
 	succeed(req, nil, nil)
 }
 
@@ -50,12 +51,12 @@ func (b *Broker) settleAll(topic string) {
 }
 
 // changeStaticTopic creates or changes a static topic. Nobody sees it before topic and mapping are saved.
-func (b *Broker) changeStaticTopic(c command.TopicConfig, d command.TopicMappingDetail, force bool) error {
+func (b *Broker) changeStaticTopic(c command.TopicConfig, d command.TopicMappingDetail, force bool) (step, error) {
 	if err := b.checkTopic(&c); err != nil {
-		return err
+		return step{}, err
 	}
 	var next *static.Mapping
-	err := b.topics.updateStatic(c.Name, func(old *topic) (command.TopicConfig, *static.Mapping, error) {
+	v, err := b.topics.updateStatic(c.Name, func(old *topic) (command.TopicConfig, *static.Mapping, error) {
 		var had *static.Mapping
 		if old != nil {
 			had, c.Attributes, c.Unknown = old.mapping, old.Attributes, old.Unknown
@@ -69,27 +70,27 @@ func (b *Broker) changeStaticTopic(c command.TopicConfig, d command.TopicMapping
 		return c, next, nil
 	})
 	if err != nil {
-		return err
+		return step{}, err
 	}
 	b.log.Info("static topic created or changed", "topic", c.Name, "epoch", d.Epoch, "totalQueues", d.TotalQueues, "led", len(next.Led()),
 		"readQueues", c.ReadQueues, "writeQueues", c.WriteQueues, "force", force)
-	return nil
+	return v, nil
 }
 
 // updateStatic replaces a topic and its mapping by what revise makes of them; old is nil if there is no such topic.
 //
 // Crash argument: the topic is saved before the mapping. If the process ends between, nothing was acknowledged, and the
 // topic has a queue that no logical queue uses; the tool finds that when it is run again, and goes on.
-func (ts *topics) updateStatic(name string, revise func(old *topic) (command.TopicConfig, *static.Mapping, error)) error {
+func (ts *topics) updateStatic(name string, revise func(old *topic) (command.TopicConfig, *static.Mapping, error)) (v step, err error) {
 	ts.change.Lock()
 	defer ts.change.Unlock()
 	c, m, err := revise(ts.find(name))
 	if err != nil {
-		return err
+		return v, err
 	}
-	var version command.DataVersion
-	if err := ts.saved.Update(&topicChange{Put: []command.TopicConfig{c}}, func(now *command.TopicConfigTable) { version = now.DataVersion }); err != nil {
-		return err
+	v.before = ts.version()
+	if err := ts.saved.Update(&topicChange{Put: []command.TopicConfig{c}}, func(now *command.TopicConfigTable) { v.after = now.DataVersion }); err != nil {
+		return v, err
 	}
 	err = ts.mappings.put(m)
 	if old := ts.find(name); old != nil && old.gate != nil {
@@ -98,9 +99,9 @@ func (ts *topics) updateStatic(name string, revise func(old *topic) (command.Top
 	}
 	ts.mu.Lock()
 	defer ts.mu.Unlock()
-	ts.dataVersion = version
+	ts.dataVersion = v.after
 	ts.setLocked(c)
-	return err
+	return v, err
 }
 
 // enter returns a static topic as it is now, and keeps its mapping from being changed until the caller unlocks its gate for

@@ -54,12 +54,13 @@ func (b *Broker) updateTopic(req *wire.Frame) {
 	}
 	c := command.TopicConfig{Name: h.Topic, ReadQueues: h.ReadQueues, WriteQueues: h.WriteQueues, Perm: h.Perm,
 		FilterType: h.FilterType, SysFlag: h.SysFlag, Order: h.Order, Attributes: changes}
-	if err := b.changeTopic(c); err != nil {
+	v, err := b.changeTopic(c)
+	if err != nil {
 		refuseWith(req, err)
 		return
 	}
 	if !b.topics.isLight(h.Topic) {
-		b.registerTopic(h.Topic)
+		b.registerTopic(h.Topic, v)
 	}
 	succeed(req, nil, nil)
 }
@@ -77,7 +78,7 @@ func (b *Broker) updateTopics(req *wire.Frame) {
 		}
 	}
 	for _, c := range body.Topics {
-		if err := b.changeTopic(c); err != nil {
+		if _, err := b.changeTopic(c); err != nil {
 			refuseWith(req, err)
 			return
 		}
@@ -104,12 +105,12 @@ func (b *Broker) checkTopic(c *command.TopicConfig) error {
 }
 
 // changeTopic creates or changes a topic. The attributes of c are changes, see parseAttributes.
-func (b *Broker) changeTopic(c command.TopicConfig) error {
+func (b *Broker) changeTopic(c command.TopicConfig) (step, error) {
 	if err := b.checkTopic(&c); err != nil {
-		return err
+		return step{}, err
 	}
 	if b.topics.isLight(c.Name) {
-		return nil // as in Java: it exists, and has no settings
+		return step{}, nil // as in Java: it exists, and has no settings
 	}
 	return b.topics.update(c.Name, func(old *command.TopicConfig) (command.TopicConfig, error) {
 		var had map[string]string

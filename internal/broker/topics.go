@@ -223,18 +223,24 @@ func (ts *topics) version() command.DataVersion {
 func (ts *topics) put(configs ...command.TopicConfig) error {
 	ts.change.Lock()
 	defer ts.change.Unlock()
-	return ts.putLocked(configs)
+	_, err := ts.putLocked(configs)
+	return err
 }
 
-func (ts *topics) putLocked(configs []command.TopicConfig) error {
-	return ts.saved.Update(&topicChange{Put: configs}, func(now *command.TopicConfigTable) {
+// step is what a change does to the version of the table.
+type step struct{ before, after command.DataVersion }
+
+func (ts *topics) putLocked(configs []command.TopicConfig) (v step, err error) {
+	err = ts.saved.Update(&topicChange{Put: configs}, func(now *command.TopicConfigTable) {
 		ts.mu.Lock()
 		defer ts.mu.Unlock()
+		v = step{ts.dataVersion, now.DataVersion}
 		ts.dataVersion = now.DataVersion
 		for _, c := range configs {
 			ts.setLocked(c)
 		}
 	})
+	return v, err
 }
 
 // create returns the topic of a name, and makes it after the config that fresh returns if there is none. made tells
@@ -252,14 +258,14 @@ func (ts *topics) create(name string, fresh func() (command.TopicConfig, error))
 	if err != nil {
 		return nil, false, err
 	}
-	if err := ts.putLocked([]command.TopicConfig{c}); err != nil {
+	if _, err := ts.putLocked([]command.TopicConfig{c}); err != nil {
 		return nil, false, err
 	}
 	return ts.find(name), true, nil
 }
 
 // update replaces a topic by what revise makes of it; old is nil if there is none.
-func (ts *topics) update(name string, revise func(old *command.TopicConfig) (command.TopicConfig, error)) error {
+func (ts *topics) update(name string, revise func(old *command.TopicConfig) (command.TopicConfig, error)) (step, error) {
 	ts.change.Lock()
 	defer ts.change.Unlock()
 	var old *command.TopicConfig
@@ -268,7 +274,7 @@ func (ts *topics) update(name string, revise func(old *command.TopicConfig) (com
 	}
 	c, err := revise(old)
 	if err != nil {
-		return err
+		return step{}, err
 	}
 	return ts.putLocked([]command.TopicConfig{c})
 }
