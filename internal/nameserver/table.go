@@ -197,8 +197,11 @@ func (t *Table) join(b *broker, r *Registration) {
 // takeTopics takes the topics of a registration over. changed is whether all of them may have changed.
 func (t *Table) takeTopics(b *broker, r *Registration, changed bool) {
 	body := &r.Body.Topics
-	if t.Rules.DeleteTopics && len(body.MappingInfos) == 0 && len(body.Topics) != 1 {
-		// One topic alone is a change to a known broker, not all that it has.
+	// One topic alone is a change to a known broker, not all that it has. Its version can be known already, from another change
+	// that was made at the same time.
+	one := len(body.Topics) == 1
+	changed = changed || one
+	if t.Rules.DeleteTopics && len(body.MappingInfos) == 0 && !one {
 		for topic := range t.queues {
 			if _, ok := body.Topics[topic]; !ok {
 				t.dropQueue(topic, r.BrokerName)
