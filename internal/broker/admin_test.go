@@ -134,6 +134,23 @@ func TestSettingsOverTheNetwork(t *testing.T) {
 	}
 }
 
+// Settings that cannot be saved hold all the same, and the answer tells: a full disk or a file that is mounted to be read only
+// must not keep anybody from making room or taking traffic away.
+func TestSettingsThatCannotBeSaved(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	d := openDoor(t, "brokerConfigPath", filepath.Join(file, "broker.conf"))
+	answer := d.peer.must(command.UpdateBrokerConfig, nil, []byte("brokerPermission=4\n"))
+	if !strings.HasPrefix(string(answer.Remark), "the settings are changed, but only until the next start") || d.log.count("changed settings cannot be saved") != 1 {
+		t.Errorf("answer %q", answer.Remark)
+	}
+	if all := d.peer.must(command.GetBrokerConfig, nil, nil).Body; !bytes.Contains(all, []byte("brokerPermission=4\n")) {
+		t.Error("not changed")
+	}
+}
+
 func TestConnections(t *testing.T) {
 	d := openDoor(t)
 	d.peer.must(command.HeartBeat, nil, consumer("one", "G", subscribe("T", "a || b", 97, 98)))

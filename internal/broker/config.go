@@ -52,10 +52,6 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		refuse(f, command.StatusInvalidParameter, "%v", err)
 		return
 	}
-	if err := conf.Save(next.BrokerConfigPath, source.Pairs); err != nil {
-		refuse(f, command.StatusSystemError, "settings cannot be saved, nothing was changed: %v", err)
-		return
-	}
 	if err := b.store.SetRetention(next.retention()); err != nil {
 		refuse(f, command.StatusInvalidParameter, "%v", err)
 		return
@@ -74,8 +70,13 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 	for _, p := range source.Pairs {
 		keys = append(keys, p.Key+"="+conf.Mask(p.Key, p.Value))
 	}
-	b.log.Info("settings were changed over the network", "by", f.Conn().RemoteAddr(), "settings", strings.Join(keys, " "), "saved", next.BrokerConfigPath)
-	succeed(f, nil, nil)
+	b.log.Info("settings were changed over the network", "by", f.Conn().RemoteAddr(), "settings", strings.Join(keys, " "), "file", next.BrokerConfigPath)
+	var answer wire.Response
+	if err := conf.Save(next.BrokerConfigPath, source.Pairs); err != nil {
+		answer.Remark = err.Error()
+		b.log.Warn("changed settings cannot be saved", "error", err)
+	}
+	f.Call().Reply(&answer)
 }
 
 // change sets one option if that is allowed while the broker runs. The status says why if it is not.

@@ -9,25 +9,40 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"syscall"
 
 	"github.com/google/renameio/v2"
 )
 
 // Save puts the settings of changes into the properties file at path, which need not exist, as Rewrite does, so that they hold
-// after a restart. They are on disk when it returns. Without a path, "", it does nothing.
+// after a restart. They are on disk when it returns. Without a path, "", it does nothing. Its error is for whoever asked for the
+// changes, which should be made all the same: who makes room on a full disk, or takes traffic from a broker whose file is mounted
+// to be read only, must not have to mend that first.
 func Save(path string, changes []Pair) error {
 	if path == "" || len(changes) == 0 {
 		return nil
 	}
+	if err := save(path, changes); err != nil {
+		return fmt.Errorf("the settings are changed, but only until the next start: they cannot be saved (%w); change them in %s, too", err, path)
+	}
+	return nil
+}
+
+func save(path string, changes []Pair) error {
 	data, err := os.ReadFile(path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
+	data = Rewrite(data, changes)
 	dir := filepath.Dir(path)
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := renameio.WriteFile(path, Rewrite(data, changes), 0o644, renameio.WithTempDir(dir), renameio.WithExistingPermissions()); err != nil {
+	err = renameio.WriteFile(path, data, 0o644, renameio.WithTempDir(dir))
+	if errors.Is(err, syscall.EBUSY) { // the file itself is mounted, as into a container: nothing can take its place
+		err = overwrite(path, data)
+	}
+	if err != nil {
 		return err
 	}
 	d, err := os.Open(dir)
@@ -35,6 +50,15 @@ func Save(path string, changes []Pair) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+func overwrite(path string, data []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(data)
+	return errors.Join(err, f.Sync(), f.Close())
 }
 
 // Rewrite returns the text of a properties file with the settings of changes put in: where the file has a key, the last

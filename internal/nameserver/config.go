@@ -38,15 +38,16 @@ func (s *Server) updateConfig(f *wire.Frame) *wire.Response {
 			return failed(err)
 		}
 	}
-	if err := conf.Save(o.ConfigStorePath, changes.Pairs); err != nil {
-		return failed(fmt.Errorf("configStorePath: %w", err))
-	}
 	s.mu.Lock()
 	s.table.Rules = o.rules()
 	s.mu.Unlock()
 	s.options.Store(&o) // last: it makes cached routes stale
 	for _, p := range changes.Pairs {
 		s.log.Info("option changed by request", "key", p.Key, "value", conf.Mask(p.Key, p.Value), "by", f.Conn().RemoteAddr())
+	}
+	if err := conf.Save(o.ConfigStorePath, changes.Pairs); err != nil {
+		s.log.Warn("changed options cannot be saved", "error", err)
+		return &wire.Response{Remark: err.Error()}
 	}
 	return new(wire.Response)
 }

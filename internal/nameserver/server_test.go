@@ -388,6 +388,27 @@ func TestConfig(t *testing.T) {
 	}
 }
 
+// Options that cannot be saved hold all the same, and the answer tells.
+func TestConfigThatCannotBeSaved(t *testing.T) {
+	s := start(t, func(o *Options) {
+		if err := os.MkdirAll(filepath.Dir(o.ConfigStorePath), 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(o.ConfigStorePath, nil, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		o.ConfigStorePath = filepath.Join(o.ConfigStorePath, "below a file")
+	})
+	client := dial(t, s, nil)
+	f := call(t, client, command.UpdateNamesrvConfig, nil, []byte("enableAllTopicList=false\n"))
+	if f.Code != 0 || !strings.HasPrefix(string(f.Remark), "the settings are changed, but only until the next start") {
+		t.Errorf("%v %s", f.Code, f.Remark)
+	}
+	if f := call(t, client, command.GetAllTopicListFromNameserver, nil, nil); f.Code != 1 {
+		t.Errorf("a list that is switched off: %v %s", f.Code, f.Remark)
+	}
+}
+
 func TestNeedWaitForService(t *testing.T) {
 	s := start(t, func(o *Options) { o.NeedWaitForService = true })
 	f := call(t, dial(t, s, nil), command.GetRouteinfoByTopic, &command.RouteHeader{Topic: "T"}, nil)
