@@ -65,6 +65,12 @@ func (b *Broker) writeSettings(f *wire.Frame) {
 		b.store.Retain()
 		b.store.CheckDisk()
 	}
+	if next.BrokerPermission != before.BrokerPermission { // topics are registered with what it leaves of their own
+		if err := b.topics.renew(); err != nil {
+			b.log.Warn("name servers do not learn of a changed brokerPermission before a topic is changed, or the broker is started again", "error", err)
+		}
+		b.registerSoon()
+	}
 	b.settings.version = b.settings.version.Next(b.now().UnixMilli())
 	var keys []string
 	for _, p := range source.Pairs {

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/skuamq/skua"
 	"github.com/skuamq/skua/internal/command"
 	"github.com/skuamq/skua/internal/fastjson"
 	"github.com/skuamq/skua/internal/wire"
@@ -259,6 +260,22 @@ func TestRegistrationOfChangesAtTheSameTime(t *testing.T) {
 			}
 		}
 		n.mu.Unlock()
+	}
+}
+
+// Who takes the permission to write from a broker wants producers to go to others.
+func TestRegistrationOfBrokerPermission(t *testing.T) {
+	n := openNameServer(t, "")
+	d := openDoor(t, "namesrvAddr", n.addr)
+	<-d.b.Registered()
+	d.peer.createTopic("T", 1)
+	for _, perm := range []skua.Perm{skua.PermRead, skua.PermRead | skua.PermWrite} {
+		d.peer.must(command.UpdateBrokerConfig, nil, fmt.Appendf(nil, "brokerPermission=%d\n", perm))
+		until(t, fmt.Sprintf("T has permission %v", perm), func() bool {
+			n.mu.Lock()
+			defer n.mu.Unlock()
+			return n.topics["T"].Perm == perm
+		})
 	}
 }
 

@@ -243,6 +243,10 @@ func (ts *topics) putLocked(configs []command.TopicConfig) (v step, err error) {
 	return v, err
 }
 
+// renew gives the table another version though nothing in it has changed, so that name servers take over anew what they are told of
+// it. It may block.
+func (ts *topics) renew() error { return ts.put() }
+
 // create returns the topic of a name, and makes it after the config that fresh returns if there is none. made tells
 // whether it did. fresh is not called otherwise; its error is returned.
 func (ts *topics) create(name string, fresh func() (command.TopicConfig, error)) (t *topic, made bool, err error) {
