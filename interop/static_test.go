@@ -1,10 +1,13 @@
 package interop
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -108,7 +111,12 @@ func testStaticMoves(t *testing.T, from, to cluster.Side) {
 	}
 	eventually(t, 60*time.Second, "all messages", func() bool { s := staticEnds(client.output()); return s.got == s.sent })
 	checkOrder(t, client.output())
-	eventually(t, 60*time.Second, "all messages that come late", func() bool { return lateMissing(client.output()) == 0 })
+	for end := time.Now().Add(3 * time.Minute); len(lateMissing(client.output())) > 0; time.Sleep(50 * time.Millisecond) {
+		if time.Now().After(end) {
+			missing := slices.SortedFunc(maps.Keys(lateMissing(client.output())), func(a, b [2]int) int { return cmp.Or(a[0]-b[0], a[1]-b[1]) })
+			t.Fatalf("%d messages have not come to the group without order: %v", len(missing), missing)
+		}
+	}
 	if strings.Contains(client.output(), "of a wrong queue") {
 		t.Error("messages came from a wrong queue")
 	}
@@ -147,8 +155,8 @@ func (c *staticClient) restart() {
 
 func (c *staticClient) output() string { return c.before + c.Output() }
 
-// lateMissing is how many of the messages that were sent have not come to the group without order.
-func lateMissing(output string) int {
+// lateMissing are the messages that were sent, by queue and number, and have not come to the group without order.
+func lateMissing(output string) map[[2]int]bool {
 	missing := map[[2]int]bool{}
 	eachStatic(output, func(what string, queue, number, _ int) {
 		if what == "sent" {
@@ -160,7 +168,7 @@ func lateMissing(output string) int {
 			delete(missing, [2]int{queue, number})
 		}
 	})
-	return len(missing)
+	return missing
 }
 
 // staticProgress is the number behind that of the last message of each queue that was sent, and that came.

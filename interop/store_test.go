@@ -108,6 +108,7 @@ type entry struct {
 	id, key   string
 	tag, body string
 	logOffset int64 // filled in by the first check
+	size      int   // of the record; likewise
 	storedAt  int64
 }
 
@@ -226,7 +227,7 @@ func (l *ledger) check(t *testing.T, c *remoting.Conn, who string) {
 			for i, r := range got {
 				e := &want[i]
 				if e.storedAt == 0 {
-					e.logOffset, e.storedAt = r.LogOffset, r.StoreTime
+					e.logOffset, e.size, e.storedAt = r.LogOffset, r.Size, r.StoreTime
 				}
 				if r.Offset != e.offset || string(r.Body) != e.body || r.Properties["UNIQ_KEY"] != e.id || r.Properties["TAGS"] != e.tag ||
 					r.LogOffset != e.logOffset || r.StoreTime != e.storedAt || r.Topic != name || r.QueueID != queue {
