@@ -114,6 +114,19 @@ func testStaticMoves(t *testing.T, from, to cluster.Side) {
 	for end := time.Now().Add(3 * time.Minute); len(lateMissing(client.output())) > 0; time.Sleep(50 * time.Millisecond) {
 		if time.Now().After(end) {
 			missing := slices.SortedFunc(maps.Keys(lateMissing(client.output())), func(a, b [2]int) int { return cmp.Or(a[0]-b[0], a[1]-b[1]) })
+			for _, b := range brokers { // whether they wait, or were delivered and not taken
+				c := dial(t, b.Addr)
+				for topic, queue := range map[string]int{"SCHEDULE_TOPIC_XXXX": 2, "%RETRY%MoversLate": 0} {
+					records, err := c.Read(topic, queue, 0)
+					there := 0
+					for _, r := range records {
+						if slices.ContainsFunc(missing, func(m [2]int) bool { return string(r.Body) == fmt.Sprint(m[0], " ", m[1]) }) {
+							there++
+						}
+					}
+					t.Logf("%s (%s), %s-%d: %d of %d messages are missing ones, %v", b.Name, b.Side, topic, queue, there, len(records), err)
+				}
+			}
 			t.Fatalf("%d messages have not come to the group without order: %v", len(missing), missing)
 		}
 	}
