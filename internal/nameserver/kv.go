@@ -45,6 +45,11 @@ func openKV(path string, log *slog.Logger) (*kv, error) {
 	if saved != nil && saved.Table != nil {
 		k.table = saved.Table
 	}
+	for namespace, values := range k.table {
+		if values == nil {
+			return nil, fmt.Errorf("kvConfigPath: %s: namespace %q is null; repair the file, or move it and its .bak away", path, namespace)
+		}
+	}
 	return k, nil
 }
 

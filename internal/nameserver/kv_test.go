@@ -73,7 +73,7 @@ func TestKVDamage(t *testing.T) {
 	if !strings.Contains(logs.String(), "its previous version is used instead") {
 		t.Errorf("log %s", logs)
 	}
-	if err := os.WriteFile(path+".bak", []byte(`{"configTable":{"n":`), 0o644); err != nil {
+	if err := os.WriteFile(path+".bak", []byte(`{"configTable":{"n":null}}`), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := openKV(path, log); err == nil || !strings.Contains(err.Error(), "repair the file, or move it and its .bak away") {
