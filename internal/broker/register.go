@@ -35,8 +35,8 @@ type registration struct {
 	turns  map[string]chan struct{} // by address: capacity 1, full while topics are registered there
 }
 
-// turn waits until nobody else registers topics with a name server, so that none get there later than newer ones. pass ends it.
-func (r *registration) turn(ctx context.Context, addr string) (pass func(), err error) {
+// inTurn calls f when nobody else registers topics with a name server, so that none get there later than newer ones.
+func (r *registration) inTurn(ctx context.Context, addr string, f func() error) error {
 	r.mu.Lock()
 	turn := r.turns[addr]
 	if turn == nil {
@@ -46,9 +46,10 @@ func (r *registration) turn(ctx context.Context, addr string) (pass func(), err 
 	r.mu.Unlock()
 	select {
 	case turn <- struct{}{}:
-		return func() { <-turn }, nil
+		defer func() { <-turn }()
+		return f()
 	case <-ctx.Done():
-		return nil, fmt.Errorf("%s has not answered the registration before this one: %w", addr, ctx.Err())
+		return fmt.Errorf("%s has not answered the registration before this one: %w", addr, ctx.Err())
 	}
 }
 
@@ -96,12 +97,7 @@ func (b *Broker) keepRegistered() {
 // registerAll registers all topics with all name servers, and returns when each has answered or failed.
 func (b *Broker) registerAll() {
 	o := b.options.Load()
-	b.eachNameServer(time.Duration(o.RegisterBrokerTimeoutMills)*time.Millisecond, func(ctx context.Context, addr string) error {
-		pass, err := b.registration.turn(ctx, addr)
-		if err != nil {
-			return err
-		}
-		defer pass()
+	b.registerEach(time.Duration(o.RegisterBrokerTimeoutMills)*time.Millisecond, func(ctx context.Context, addr string) error {
 		topics, version := b.topics.all()
 		if !o.ForceRegister {
 			if lacks, err := b.askVersion(ctx, addr, version); err == nil && !lacks {
@@ -116,18 +112,20 @@ func (b *Broker) registerAll() {
 // they answer in time. A name server that lacks a change from before gets all topics: with the version that comes with this one
 // it would take the other for known, too, and never learn of it.
 func (b *Broker) registerTopic(name string, v step) {
-	b.eachNameServer(changeTimeout, func(ctx context.Context, addr string) error {
-		pass, err := b.registration.turn(ctx, addr)
-		if err != nil {
-			return err
-		}
-		defer pass()
+	b.registerEach(changeTimeout, func(ctx context.Context, addr string) error {
 		t := b.topics.find(name)
 		if lacks, err := b.askVersion(ctx, addr, v.before); err != nil || lacks || t == nil {
 			topics, version := b.topics.all()
 			return b.register(ctx, addr, topics, version)
 		}
 		return b.register(ctx, addr, map[string]command.TopicConfig{name: t.TopicConfig}, v.after)
+	})
+}
+
+// registerEach is eachNameServer for an f that registers topics: each name server gets them one after the other.
+func (b *Broker) registerEach(timeout time.Duration, f func(ctx context.Context, addr string) error) {
+	b.eachNameServer(timeout, func(ctx context.Context, addr string) error {
+		return b.registration.inTurn(ctx, addr, func() error { return f(ctx, addr) })
 	})
 }
 
